@@ -22,6 +22,8 @@ HOLLOW = "○"
 _DOTS = "⣀⠤⠒⠉"
 #: An objective further from all values than this is only named.
 _FAR = 2.0
+#: The blank cells between two levels whose marks have figures.
+_BETWEEN_LEVELS = 3
 
 Cells = dict[tuple[int, int], Mark]
 
@@ -35,8 +37,9 @@ def draw_levels(chart: LevelsChart, width: int, height: int) -> tuple[list[Line]
     scale = scale_of_values([*values, objective] if inside and objective is not None else values, rows, log=chart.log)
     ticks: list[Tick] = [(scale.cell(tick), label) for tick, label in zip(scale.ticks, scale.labels, strict=True)]
     columns = canvas_columns(ticks, width)
-    cells, left_out, strokes = _points(chart, scale, columns)
-    hollow = _hollow(chart, scale, columns, cells)
+    beside = _figure_width(chart, columns)
+    cells, left_out, strokes = _points(chart, scale, columns, beside)
+    hollow = _hollow(chart, scale, columns, beside, cells)
     if inside and objective is not None:
         row, dot = divmod(min(4 * scale.cells - 1, max(0, round(4 * scale.at(objective) + 1.5))), 4)
         for x in range(0, columns, 2):
@@ -69,7 +72,17 @@ def _values(chart: LevelsChart) -> list[float]:
     return [chart.in_unit(value) for value in values]
 
 
-def _points(chart: LevelsChart, scale: AnyScale, columns: int) -> tuple[Cells, int, bool]:
+def _figure_width(chart: LevelsChart, columns: int) -> int:
+    """The cells of a figure to the right of each mark, 0 if not all have room: levels stay apart."""
+    size = max((len(_bare(chart, point.value)) for one in chart.series for point in one.points), default=0)
+    return size if columns // len(chart.levels) >= len(_drawn(chart)) * (size + 2) + _BETWEEN_LEVELS else 0
+
+
+def _bare(chart: LevelsChart, value: float) -> str:
+    return chart.figure(value).partition(" ")[0]
+
+
+def _points(chart: LevelsChart, scale: AnyScale, columns: int, figure: int) -> tuple[Cells, int, bool]:
     """The marks by column and row, how many had no cell of their own, and whether all strokes have room."""
     drawn = _drawn(chart)
     count = len(chart.levels)
@@ -83,12 +96,15 @@ def _points(chart: LevelsChart, scale: AnyScale, columns: int) -> tuple[Cells, i
         mark = shape(series.index, chart.ascii_only)
         for point in series.points:
             row = scale.cell(chart.in_unit(point.value))
-            places = places_of(point.place, n, ranks[n], len(drawn), count, columns)
+            places = places_of(point.place, n, ranks[n], len(drawn), count, columns, figure)
             x = next((x for x in places if (x, row) not in cells), None)
             if x is None:
                 left_out += 1
                 continue
             cells[x, row] = (x, row, mark, series.role)
+            if figure:
+                for at, c in enumerate(_bare(chart, point.value), x + 1):
+                    cells[at, row] = (at, row, c, "dim")
             if not beside or (point.low is None and point.high is None):
                 continue
             low, high = (chart.in_unit(point.value if end is None else end) for end in (point.low, point.high))
@@ -98,7 +114,7 @@ def _points(chart: LevelsChart, scale: AnyScale, columns: int) -> tuple[Cells, i
     return cells, left_out, beside
 
 
-def _hollow(chart: LevelsChart, scale: AnyScale, columns: int, cells: Cells) -> bool:
+def _hollow(chart: LevelsChart, scale: AnyScale, columns: int, figure: int, cells: Cells) -> bool:
     """Add the mark of the turn under way, where it hides nothing. Return whether it has room."""
     so_far = chart.so_far
     if so_far is None:
@@ -106,7 +122,7 @@ def _hollow(chart: LevelsChart, scale: AnyScale, columns: int, cells: Cells) -> 
     drawn = _drawn(chart)
     n = next(n for n, series in enumerate(drawn) if series.index == so_far.index)
     row = scale.cell(chart.in_unit(so_far.value))
-    places = places_of(so_far.place, n, n, len(drawn), len(chart.levels), columns)
+    places = places_of(so_far.place, n, n, len(drawn), len(chart.levels), columns, figure)
     for x in (places[1], places[0], *places[2:]) if len(places) > 1 else places:
         if (x, row) not in cells:
             cells[x, row] = (x, row, HOLLOW, drawn[n].role)

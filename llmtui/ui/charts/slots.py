@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 
-def places_of(index: int, series: int, rank: int, backends: int, count: int, columns: int) -> list[int]:
+def places_of(
+    index: int, series: int, rank: int, backends: int, count: int, columns: int, beside: int = 0
+) -> list[int]:
     """The columns of one of `count` parts of an axis, the ones to try first for this backend in front.
 
-    Backends are side by side in the order of the plan; without room for that, by their `rank`.
+    Backends are side by side in the order of the plan; without room for that, by their `rank`. Each has `beside` cells
+    for a figure on its right, which have to have room.
     """
     start, end = index * columns // count, (index + 1) * columns // count
     wide = max(1, end - start)
     if wide >= backends:
         # Side by side in the middle, in the order of the plan.
-        apart = min(2, wide // backends)
-        first = (wide - apart * (backends - 1) - 1) // 2 + apart * series
+        apart = min(2 + beside, wide // backends)
+        first = (wide - apart * (backends - 1) - 1 - beside) // 2 + apart * series
     else:
         first = rank % wide
     return [min(columns - 1, start + (first + step) % wide) for step in range(wide)]

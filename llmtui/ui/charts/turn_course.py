@@ -100,12 +100,12 @@ def _strips(chart: TurnChart, columns: Sequence[Column], rows: int) -> list[_Str
         moved = heights[2] // 2
         heights = [heights[0] + moved, heights[1], heights[2] - moved]
     return [
-        _Strip(title, role, values, _end(max(values, default=0.0)), high)
+        _Strip(title, role, values, end_of(max(values, default=0.0)), high)
         for (title, role, values), high in zip(every, heights, strict=True)
     ]
 
 
-def _end(most: float) -> float:
+def end_of(most: float) -> float:
     """The value at the top of a strip whose largest value is `most`: a round number above it."""
     if most <= 0:
         return 1.0
