@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from llmtui.config.schema import UiConfig
-from llmtui.model import Hello, Load, Machine, RunState, Slo, Tick, TurnDone
+from llmtui.model import Hello, Level, Load, Machine, RunState, Slo, Tick, Turn, TurnDone
 from llmtui.stats.buckets import Buckets
 from llmtui.ui.layout import layout_for
 from llmtui.ui.view_state import ViewState
@@ -63,6 +63,19 @@ def first_tokens(of: LoadSet, backend: int, streams: int, number: int) -> list[f
     return [middle * (1 + of.noise * rng.expovariate(1.0)) for _ in range(_ANSWERS)]
 
 
+def turn_of(of: LoadSet, backend: int, level: Level, number: int, names: Sequence[str]) -> Turn:
+    """The turn of a round, whose number gives its values."""
+    firsts = Buckets()
+    firsts.add(first_tokens(of, backend, level.streams, number))
+    total = rate(of, backend, level.streams, number)
+    kept = round(_ANSWERS / (1 + backend + level.streams / 8))
+    return loads.turn(
+        names[backend], number, level.number, run="r", output_tokens_per_s=total, requests_per_s=total / 64,
+        stream_tokens_per_s=total / level.streams, buckets={"ttft": firsts.encoded()}, kept=kept,
+        missed=_ANSWERS - kept,
+    )  # fmt: skip
+
+
 @functools.cache
 def view_of(name: str) -> ViewState:
     """The monitor's view of a set's run. Do not change it."""
@@ -82,17 +95,8 @@ def view_with(of: LoadSet) -> ViewState:
         for level in load.levels:
             if level.streams in of.missing:
                 continue
-            for n, backend in enumerate(names):
-                firsts = Buckets()
-                firsts.add(first_tokens(of, n, level.streams, number))
-                total = rate(of, n, level.streams, number)
-                kept = round(_ANSWERS / (1 + n + level.streams / 8))
-                turn = loads.turn(
-                    backend, number, level.number, run="r", output_tokens_per_s=total, requests_per_s=total / 64,
-                    stream_tokens_per_s=total / level.streams, buckets={"ttft": firsts.encoded()}, kept=kept,
-                    missed=_ANSWERS - kept,
-                )  # fmt: skip
-                view.run_view.apply(TurnDone(turn=turn))
+            for n in range(len(names)):
+                view.run_view.apply(TurnDone(turn=turn_of(of, n, level, number, names)))
     view.structure_changed()
     return view
 

@@ -74,8 +74,11 @@ def _values(chart: LevelsChart) -> list[float]:
 
 def _figure_width(chart: LevelsChart, columns: int) -> int:
     """The cells of a figure to the right of each mark, 0 if not all have room: levels stay apart."""
+    room = columns // len(chart.levels) - _BETWEEN_LEVELS
+    if room < len(_drawn(chart)) * 3:
+        return 0
     size = max((len(_bare(chart, point.value)) for one in chart.series for point in one.points), default=0)
-    return size if columns // len(chart.levels) >= len(_drawn(chart)) * (size + 2) + _BETWEEN_LEVELS else 0
+    return size if len(_drawn(chart)) * (size + 2) <= room else 0
 
 
 def _bare(chart: LevelsChart, value: float) -> str:

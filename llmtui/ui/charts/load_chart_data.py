@@ -98,9 +98,14 @@ class LevelsChart:
         """Whether there is anything to draw."""
         return self.so_far is not None or any(one.points for one in self.series)
 
+    @functools.cached_property
+    def factor(self) -> float:
+        """The factor from s (or a rate) to the unit of the value axis."""
+        return Scale(self.unit, 0).factor
+
     def in_unit(self, value: float) -> float:
         """A value in the unit of the value axis."""
-        return value * Scale(self.unit, 0).factor
+        return value * self.factor
 
     def figure(self, value: float) -> str:
         """A value with its unit as text, in the unit of the value axis."""

@@ -11,6 +11,9 @@ from llmtui.ui.charts.sparkline import bit_of, cell_of
 from llmtui.ui.text.format import shape
 from llmtui.ui.text.spans import TINTS, Line, Role, series_role
 
+#: With more points only the two ends of each line have their labels.
+_LABELLED = 40
+
 Cells = dict[tuple[int, int], Mark]
 
 
@@ -52,9 +55,10 @@ def _labels(
 ) -> Cells:
     """The levels beside their points, where that hides no mark and no other label."""
     cells: Cells = {}
+    few = sum(len(series.points) for series in drawn) <= _LABELLED
     for series in drawn:
         # The ends say most about a line.
-        order = sorted(series.points, key=lambda point: point not in (series.points[0], series.points[-1]))
+        order = series.points[:1] + series.points[1:][::-1] if few else series.points[:1] + series.points[1:][-1:]
         for point in order:
             x, y = across.cell(point.x), upwards.cell(point.y)
             label = chart.levels[point.place]
@@ -76,11 +80,11 @@ def _paths(chart: ParetoChart, drawn: list[ParetoSeries], across: AnyScale, upwa
     owners: dict[tuple[int, int], set[int]] = {}
     for series in drawn:
         for one, two in itertools.pairwise(series.points):
-            ends = [(2 * across.at(point.x) + 0.5, 4 * upwards.at(point.y) + 1.5) for point in (one, two)]
-            (x, y), (to_x, to_y) = ends
-            steps = max(1, round(max(abs(to_x - x), abs(to_y - y))))
+            x, y = 2 * across.at(one.x) + 0.5, 4 * upwards.at(one.y) + 1.5
+            right, up = 2 * across.at(two.x) + 0.5 - x, 4 * upwards.at(two.y) + 1.5 - y
+            steps = max(1, round(max(abs(right), abs(up))))
             for step in range(steps + 1):
-                dot_x, dot_y = round(x + (to_x - x) * step / steps), round(y + (to_y - y) * step / steps)
+                dot_x, dot_y = round(x + right * step / steps), round(y + up * step / steps)
                 if 0 <= dot_x < 2 * columns and 0 <= dot_y < 4 * upwards.cells:
                     at = dot_x // 2, dot_y // 4
                     bits[at] = bits.get(at, 0) | bit_of(dot_x, 3 - dot_y % 4, "braille")

@@ -178,7 +178,7 @@ class _Samples:
     columns: int
     ascii_only: bool
 
-    def places(self, series: int, index: int, columns: int) -> list[int]:
+    def places(self, series: int, index: int, columns: int) -> tuple[int, ...]:
         """The columns of an iteration, of `columns` in all, the ones to try first for this backend in front."""
         return places_of(index, series, self.ranks[series], len(self.drawn), self.count, columns)
 

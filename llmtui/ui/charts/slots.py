@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 
+@functools.lru_cache(maxsize=4096)
 def places_of(
     index: int, series: int, rank: int, backends: int, count: int, columns: int, beside: int = 0
-) -> list[int]:
+) -> tuple[int, ...]:
     """The columns of one of `count` parts of an axis, the ones to try first for this backend in front.
 
     Backends are side by side in the order of the plan; without room for that, by their `rank`. Each has `beside` cells
@@ -21,7 +23,7 @@ def places_of(
         first = (wide - apart * (backends - 1) - 1 - beside) // 2 + apart * series
     else:
         first = rank % wide
-    return [min(columns - 1, start + (first + step) % wide) for step in range(wide)]
+    return tuple(min(columns - 1, start + (first + step) % wide) for step in range(wide))
 
 
 def stroke(low: float, high: float) -> Iterator[tuple[int, str]]:

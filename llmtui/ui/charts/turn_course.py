@@ -22,7 +22,7 @@ _ENDS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 #: A strip ends this much above its largest value, so that strips do not touch.
 _ABOVE = 1.04
 #: The most cells of a second, and the seconds that have room before a second gets fewer.
-_WIDEST, _USUAL_S = 4, 24
+_WIDEST, _USUAL_S = 4, 20
 #: Columns from label to label.
 _APART = 8
 
