@@ -263,11 +263,12 @@ def _heat(view: ViewState) -> HeatChart:
         values: list[float | None] = []
         for level in levels:
             if metric is None:
-                values.append(_kept(one, level.number, attempt))
+                values.append(one.at_level(level.number, attempt).attainment)
             else:
                 ordered = one.at(level.number).attempt(attempt).ordered(metric)
                 values.append(percentile(ordered, 0.5) if ordered else None)
-        rows.append(HeatRow(_name(one), tuple(values), index))
+        if one.turns:
+            rows.append(HeatRow(_name(one), tuple(values), index))
     counted = _counted(levels)
     what = "share of requests within the objectives" if metric is None else METRICS[metric].titled()
     return HeatChart(
@@ -277,16 +278,6 @@ def _heat(view: ViewState) -> HeatChart:
         metric,
         _shown(view, levels),
         counted,
-        reason="" if rows else "all backends are hidden: x shows one",
+        reason="" if view.drawn else "all backends are hidden: x shows one",
         ascii_only=view.ascii_only,
     )
-
-
-def _kept(backend_view: BackendView, level: int, attempt: int) -> float | None:
-    """The share of the requests of all whole turns at a level that kept the objectives."""
-    kept = missed = 0
-    for turn in backend_view.turns:
-        if turn.level == level and turn.attempt == attempt and turn.phase == "measured" and turn.as_sample.ok:
-            kept += turn.kept
-            missed += turn.missed
-    return kept / (kept + missed) if kept + missed else None

@@ -95,6 +95,20 @@ _LOAD_PARTIAL: list[AnyEvent] = [
     canned_load.turn_done("llama.cpp", 7, 1, finished=36, failed=3, timed_out=1),
     canned_load.turn_done("llama.cpp", 7, 3, state="partial", finished=12, requests=15, unfinished=3),
 ]
+#: A turn of llama.cpp at 4 streams up to its ninth second.
+_LOAD_COURSE: list[AnyEvent] = [
+    canned_load.tick(
+        level=2,
+        share="settling" if n < 8 else "window",
+        elapsed_s=n / 4,
+        in_flight=min(4, n),
+        finished=n * 3 // 4,
+        tokens=max(0, n - 2) * 53,
+        failed=2 * (n > 20),
+        refused=int(n > 20),
+    )
+    for n in range(37)
+]
 SHOTS = (
     Shot("running-dark", styles=True),
     Shot("running-light", theme="light", styles=True),
@@ -130,6 +144,11 @@ SHOTS = (
     Shot("load-120x40", (120, 40), events=[canned_load.tick()], load=True),
     Shot("load-200x50", (200, 50), events=[canned_load.tick()], keys=["2"], load=True),
     Shot("load-table", done=10, events=canned_load.done_events(), keys=["T", "o"], load=True),
+    Shot("load-ttft", events=_LOAD_COURSE, keys=["c"], load=True),
+    Shot("load-pareto-ascii", events=_LOAD_COURSE, keys=["c", "c"], load=True, marker="ascii"),
+    Shot("load-turn", events=_LOAD_COURSE, keys=["c", "c", "c"], load=True, styles=True),
+    Shot("load-pareto-120x40", (120, 40), events=_LOAD_COURSE, keys=["c"], load=True),
+    Shot("load-heat-120x40", (120, 40), events=_LOAD_COURSE, keys=["c", "c", "c"], load=True),
     Shot("load-warming-120x40", (120, 40), done=0, events=_LOAD_WARMING, load=True),
     Shot("load-details-120x40", (120, 40), events=_LOAD_PARTIAL, keys=["enter"], load=True),
     Shot("load-details", events=_LOAD_PARTIAL, keys=["enter", "up", "up"], load=True),
