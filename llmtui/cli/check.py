@@ -11,7 +11,6 @@ import msgspec
 
 from llmtui import exit_codes
 from llmtui.cli.output import report
-from llmtui.config.loads import remarks
 from llmtui.engine.asking import ask_until_settled
 from llmtui.engine.bringup import Target
 from llmtui.engine.server_exit import with_exit
@@ -19,8 +18,8 @@ from llmtui.engine.slots import slots_of
 from llmtui.interrupts import Interruption
 from llmtui.measure.request import IterationError
 from llmtui.model import Plan, redactor
-from llmtui.runview.loads import load_sentence
 from llmtui.runview.presence import TELLS, absent_line, others_as_text
+from llmtui.runview.prompts import before_sentences
 from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.environment import withheld_variables
 from llmtui.stats.correction import cannot_decide
@@ -35,11 +34,10 @@ MAX_TOKENS = 4
 def check_backends(plan: Plan) -> int:
     """Check every backend of `plan`. Print a line for each, in order, then what is not here. Return the exit code.
 
-    A load is said back first.
+    A load and its prompts are said back first.
     """
-    for text in (load_sentence(plan), *remarks(plan.load)):
-        if text:
-            report(text)
+    for text in before_sentences(plan):
+        report(text)
     with Interruption() as interruption:
         passed = asyncio.run(interruption.run(_check_all(plan)))
     for line in (absent_line(plan, TELLS), others_as_text(plan)):

@@ -31,6 +31,7 @@ _TERM_WIDTH = 26
 TOPICS: dict[str, str] = {
     "measure": "TTFT, ITL, rounds, warm-ups: what each number means",
     "loads": "streams and rates, turns, percentiles: what each number means",
+    "prompts": "prompts of a file: formats, order, what is reported",
     "verdict": "when a difference is real, and the fairness checks",
     "config": "every key of config.toml, with an example",
     "servers": "running servers, own programs, embedded engines, your own model",
@@ -151,6 +152,13 @@ def slo_keys() -> str:
     return _config_keys("slo", Slo, frozenset())
 
 
+def prompts_keys() -> str:
+    """The keys of [prompts]."""
+    from llmtui.model import Prompts
+
+    return _config_keys("prompts", Prompts, frozenset({"facts"}))
+
+
 def ui_keys() -> str:
     """The keys of [ui]."""
     from llmtui.config.schema import UiConfig
@@ -242,6 +250,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "run_keys": run_keys,
     "load_keys": load_keys,
     "slo_keys": slo_keys,
+    "prompts_keys": prompts_keys,
     "ui_keys": ui_keys,
     "backend_keys": backend_keys,
     "result_columns": result_columns,

@@ -180,8 +180,17 @@ load_options = (
     option("--time-scale", metavar="N", type=float, hidden=True),
 )
 
-#: Synthetic prompts of set lengths. vLLM and SGLang have the lengths apart, and so has AIPerf.
-mix_options = (
+#: What is asked. The names of vLLM, SGLang and AIPerf work too, which have the lengths of a mix apart.
+prompt_options = (
+    option(
+        "--prompts",
+        "--dataset",
+        "--dataset-path",
+        "--input-file",
+        metavar="FILE",
+        type=PATH,
+        help="Ask the prompts of a file (llmtui explain prompts).",
+    ),
     option("--mix", metavar="MIX", type=TEXT, hidden=True),
     option("--random-input-len", "--isl", metavar="N", type=int, hidden=True),
     option("--random-output-len", "--osl", metavar="N", type=int, hidden=True),
@@ -203,7 +212,7 @@ run_options = _all(
     click.option("--launches", type=int, metavar="N", help="How often launched servers are launched in the run."),
     click.option("--max-tokens", type=int, metavar="N", help="Maximum length of an answer, in tokens."),
     *load_options,
-    *mix_options,
+    *prompt_options,
     click.option("--order", metavar="ORDER", help="Order: shuffled, round-robin or sequential."),
 )
 

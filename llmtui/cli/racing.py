@@ -19,6 +19,7 @@ from llmtui.config.named_secrets import named_secrets
 from llmtui.config.places import Place
 from llmtui.config.schema import MAX_BACKENDS, Config, checked_url, chosen_names
 from llmtui.config.source import command_of
+from llmtui.load.prompt_files.inspection import inspected
 from llmtui.model import Backend, Plan, redactor
 from llmtui.model.errors import UsageError
 from llmtui.text import sanitize
@@ -49,7 +50,8 @@ def plan_of(
     asked = wanted(words, at_path, commands, model)
     settings = _settings(asked)
     settings = configs.changed(settings, {**changes, "model": asked.model} if asked.is_file else dict(changes))
-    plan = _plan(settings, asked, only, or_choose=or_choose)
+    prompts = inspected(settings.prompts)
+    plan = msgspec.structs.replace(_plan(settings, asked, only, or_choose=or_choose), prompts=prompts)
     if not asked.from_config:
         if difference := different_models(plan):
             report(difference)

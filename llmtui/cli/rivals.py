@@ -6,7 +6,8 @@ The options that mean the same here are accepted under both names; see llmtui.cl
 from __future__ import annotations
 
 _LENGTHS = "use --mix with the lengths of prompts and answers in tokens: 'D(512,128)', 'N(480,240)/(300,150)' or chat"
-_DATASET = "llmtui sends one prompt to all servers; write it in the config as prompt = '...' in [run]"
+_DATASET = "use --prompts FILE: its fields say which format it has (llmtui explain prompts)"
+_PROMPT = "write prompt = '...' in [run] of the config, or use --prompts FILE"
 _ADDRESS = "name the server by its address: llmtui run http://HOST:PORT"
 _PROTOCOL = 'write protocol = "openai" or "ollama" in its [[backend]]'
 _KEYS = "write api_key or headers in its [[backend]] of the config"
@@ -44,21 +45,19 @@ _INSTEAD: dict[str, tuple[str, ...]] = {
         "--traffic-scenario",
     ),
     _DATASET: (
-        "--dataset",
         "--dataset-name",
-        "--dataset-path",
         "--data",
         "--data-args",
-        "--input-file",
         "--custom-dataset-type",
         "--public-dataset",
-        "--prompt",
-        "--prompts",
         "--num-dataset-entries",
         "--hf-split",
         "--hf-subset",
-        "--random-seed",
+        "--prompt-file",
     ),
+    _PROMPT: ("--prompt",),
+    "write seed = N in [run] of the config; it decides which prompts are asked": ("--random-seed",),
+    'write sample = "in order" in [prompts] of the config': ("--disable-shuffle", "--dataset-sampling-strategy"),
     _ADDRESS: ("--base-url", "--url", "--target", "--host-url", "--api-base", "-u", "--endpoint", "--backend-url"),
     _PROTOCOL: ("--backend", "--endpoint-type", "--api-backend", "--task", "--service-kind", "--request-type"),
     _KEYS: ("--header", "--headers", "--api-key", "--auth", "-H"),

@@ -22,10 +22,9 @@ from llmtui.config.entries import named
 from llmtui.config.errors import ConfigError, backend_label, check_names, explain, show, suggestion
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
 from llmtui.config.frameworks import OLLAMA, framework, framework_of_server
-from llmtui.config.loads import check_load, check_metric, load_changes, with_metric
-from llmtui.config.mixes import mix_changes
+from llmtui.config.loads import check_load, check_metric, with_metric
 from llmtui.config.named_secrets import named_secrets, secret_env
-from llmtui.config.objectives import check_objectives, check_slo, slo_changes
+from llmtui.config.objectives import check_objectives, check_slo
 from llmtui.config.ollama_host import ollama_url
 from llmtui.config.own_server_checks import check_env, distinct, on_shared_file
 from llmtui.config.places import Option, Place
@@ -33,6 +32,7 @@ from llmtui.config.prompts import check_prompts
 from llmtui.config.requests import check_requests
 from llmtui.config.run_checks import check_run
 from llmtui.config.searches import check_search
+from llmtui.config.section_changes import section_changes
 from llmtui.config.traces import with_trace
 from llmtui.config.variables import expand
 from llmtui.model import LABELS, Backend, Load, Plan, Prompts, RunConfig, Slo, Struct, is_backend_name, secret_values
@@ -150,7 +150,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "backend": Backend,
 }
 #: Fields that are not keys of the file.
-_NO_KEYS = frozenset({"source", "text", "secrets", "metric_named", "trace_turn"})
+_NO_KEYS = frozenset({"source", "text", "secrets", "metric_named", "trace_turn", "facts"})
 
 
 def load(path: Path, *, implicit: bool = False, backends: bool = True, environ: dict[str, str] | None = None) -> Config:
@@ -256,9 +256,8 @@ def changed(config: Config, changes: dict[str, Any]) -> Config:
     """Return `config` with [run] changed by the command line (None: no change). Raises ConfigError."""
     given = {key: value for key, value in changes.items() if value is not None}
     option = Option("the command line")
-    load, slo = load_changes(config.load, given, option), slo_changes(config.slo, given, option)
-    prompts = mix_changes(config.prompts, config.run, given, option)
-    config = msgspec.structs.replace(config, load=load, slo=slo, prompts=prompts)
+    sections = section_changes(config.load, config.slo, config.prompts, config.run, given, option)
+    config = msgspec.structs.replace(config, **sections)
     if not given:
         return config
     table = {"run": {**msgspec.to_builtins(config.run), **given}}

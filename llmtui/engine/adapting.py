@@ -105,13 +105,17 @@ class Adaptation:
         `max_tokens` is the limit of the answer, by default the run's.
         """
         config = self._config
+        instead = self._instead
         if max_tokens is not None:
             config = msgspec.structs.replace(config, max_tokens=max_tokens)
+            instead = {
+                name: max_tokens if name == "max_completion_tokens" else value for name, value in instead.items()
+            }
         values = request_values(self._config, url, model, self._slots)
         backend = msgspec.structs.replace(
             self._backend,
             url=self._address or url,
-            options=fill_fields(options, values) | self._instead,
+            options=fill_fields(options, values) | instead,
             # The dialect fills in the model, as it does the prompt.
             body=fill_fields(self._backend.body, {name: values[name] for name in values if name != "model"}),
             omit=[*self._backend.omit, *self._refused],

@@ -7,13 +7,14 @@ import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import httpx
 
 from llmtui.config.frameworks import UNKNOWN, absent_packages, framework, framework_of
 from llmtui.engine.adapting import Adaptation
 from llmtui.engine.fresh_role import FreshLine
+from llmtui.engine.prompting import Asked, request_of
 from llmtui.engine.server_probe import MAX_REPLY_BYTES, ServerProbe
 from llmtui.engine.watch.conditions import device_of
 from llmtui.measure.answer import Answer
@@ -30,6 +31,8 @@ from llmtui.servers.socket_owners import Owners, strangers
 from llmtui.wire import common, dialect_for
 from llmtui.wire.base import Dialect, Request
 
+#: What is called after each arrival with the tokens so far.
+OnTokens: TypeAlias = Callable[[int], None] | None
 #: See `Target.effort`.
 LAUNCHES = 2
 #: How long a server that answers no question has for a whole answer.
@@ -114,12 +117,7 @@ class Target:
         return ready
 
     async def ask(
-        self,
-        prompt: str,
-        on_tokens: Callable[[int], None] | None = None,
-        *,
-        fresh_line: str = "",
-        max_tokens: int | None = None,
+        self, prompt: Asked, on_tokens: OnTokens = None, *, fresh_line: str = "", max_tokens: int | None = None
     ) -> Answer:
         """Send one request, with `fresh_line` for a new prompt, and return its answer. Raises IterationError.
 
@@ -127,7 +125,7 @@ class Target:
         """
         assert self.ready is not None and self._client is not None
         url, model = self.ready.url, self.ready.model
-        request = self.request(prompt, fresh_line, max_tokens)
+        request = request_of(self, prompt, fresh_line, max_tokens, self._config.max_tokens)
         try:
             answer = await ask(
                 self._client, request, self._dialect, timeout_s=self._config.timeout_s, on_tokens=on_tokens

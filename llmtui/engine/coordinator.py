@@ -19,6 +19,7 @@ from llmtui.engine.fronts import separate_shared_engine
 from llmtui.engine.health import bring_up, check_iteration, fail, make_room, remarks
 from llmtui.engine.level_faults import check_turn
 from llmtui.engine.load_notes import LoadNotes
+from llmtui.engine.prompting import prompt_of
 from llmtui.engine.retry import measure
 from llmtui.engine.run import Run
 from llmtui.engine.schedule import Turns
@@ -173,7 +174,8 @@ class Coordinator:
             if job.level:
                 turn = await take_turn(run, backend_run, job, self._worker, self._own_pids)
             else:
-                iteration = await measure(backend_run, job, run.plan, self._own_pids, self._emit)
+                asked = await prompt_of(run, job)
+                iteration = await measure(backend_run, job, run.plan, self._own_pids, self._emit, asked)
             backend_run.end_iteration(job, time.monotonic())
         finally:
             backend_run.asked_at = None

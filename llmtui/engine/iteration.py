@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from llmtui.engine.backend_run import BackendRun
+from llmtui.engine.prompting import Asked
 from llmtui.engine.schedule import Job
 from llmtui.engine.server_exit import with_exit
 from llmtui.engine.watch import conditions
 from llmtui.engine.watch.fronts import FrontWatch
 from llmtui.engine.watch.other_cpu import OtherCpuMeter
+from llmtui.load.prompts import Prompt
 from llmtui.measure.answer import Answer
 from llmtui.measure.counts import doubt_of
 from llmtui.measure.record import with_figures
@@ -51,8 +53,11 @@ async def request_once(
     fresh_line: str,
     own_pids: Callable[[], list[int]],
     emit: Callable[[AnyEvent], None],
+    asked: Asked | Failure | None = None,
 ) -> tuple[Iteration, Refusal | None]:
     """Send one request, with `fresh_line` for a new prompt.
+
+    `asked` is the prompt, by default that of the run. One that cannot be asked is a failure.
 
     Return its record, and the refusal if the server asks to retry later.
     """
@@ -83,7 +88,10 @@ async def request_once(
     meter.start()
     fronts.start()
     try:
-        answer = await backend_run.target.ask(plan.config.prompt, on_tokens, fresh_line=fresh_line)
+        if isinstance(asked, Failure):
+            failure = asked
+        else:
+            answer = await backend_run.target.ask(asked or plan.config.prompt, on_tokens, fresh_line=fresh_line)
     except IterationError as error:
         failure = error.failure
         if error.status is not None and error.retry_after_s is not None:
@@ -116,6 +124,7 @@ async def request_once(
         seq=backend_run.seq,
         disturbed_from=disturbed_from(os.cpu_count() or 1, (foreign or 0.0) + (server_cpu or 0.0)),
         error=failure,
+        prompt=asked.name if isinstance(asked, Prompt) else "",
     )
     if answer is None:
         return iteration, refusal

@@ -1,18 +1,18 @@
-"""What a person is told about a load before it starts, and once it is known how long it takes."""
+"""What a person is told about a load and its prompts before it starts, and once it is known how long it takes."""
 
 from __future__ import annotations
 
-from llmtui.config.loads import remarks
 from llmtui.engine.run import Run
 from llmtui.load.descriptors import does_not_fit
 from llmtui.model import Note
-from llmtui.runview.loads import load_sentence, search_remarks, time_left_sentence
-from llmtui.runview.mixes import mix_sentence
+from llmtui.runview.loads import time_left_sentence
 from llmtui.runview.objective_words import missed_from_the_start
+from llmtui.runview.prompts import before_sentences
 
 
 class LoadNotes:
-    """Adds notes about the load of a run: none to a race, and to a resumed run only how long it takes."""
+    """Adds notes about the load and the prompts of a run: none to a plain race, and to a resumed run only how long it
+    takes."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -23,13 +23,12 @@ class LoadNotes:
         self._missing: set[str] = set()
 
     def begin(self) -> None:
-        """Say the load back, and what speaks against it."""
+        """Say back the load and the prompts, and what speaks against it."""
         plan = self._run.plan
-        if self._run.turns or not plan.levels:
+        if self._run.turns or self._run.iterations or not (plan.levels or plan.prompts.given):
             return
-        for text in (load_sentence(plan), mix_sentence(plan.prompts.mix), *remarks(plan.load), *search_remarks(plan)):
-            if text:
-                self._run.add_note(Note(text=text))
+        for text in before_sentences(plan):
+            self._run.add_note(Note(text=text))
         failures = list(filter(None, map(does_not_fit, plan.levels)))
         for failure in failures[:1] if plan.load.search else failures:
             self._run.add_note(Note(text=str(failure), level="warning"))

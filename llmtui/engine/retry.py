@@ -11,15 +11,23 @@ import msgspec
 from llmtui.engine.adapting import MIN_WAIT_S, AskAgain
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.iteration import request_once
+from llmtui.engine.prompting import Asked
 from llmtui.engine.schedule import Job, fresh_line
 from llmtui.measure.failures import wait_words
 from llmtui.model import AnyEvent, Failure, Iteration, Note, Plan
 
 
 async def measure(
-    backend_run: BackendRun, job: Job, plan: Plan, own_pids: Callable[[], list[int]], emit: Callable[[AnyEvent], None]
+    backend_run: BackendRun,
+    job: Job,
+    plan: Plan,
+    own_pids: Callable[[], list[int]],
+    emit: Callable[[AnyEvent], None],
+    asked: Asked | Failure | None = None,
 ) -> Iteration:
     """Carry out one iteration, emitting its progress, and return its record; a failed request has one too.
+
+    `asked` is its prompt, by default that of the run, or why it cannot be asked.
 
     A request that does not fit the server, or comes before its model is loaded, is part of no iteration. One that is
     refused with a time to wait is retried after it, for `timeout_s` in all. One that llmtui itself spoiled, by a stall
@@ -32,7 +40,7 @@ async def measure(
     while True:
         line = _fresh_line(backend_run, job, plan, repeated)
         try:
-            iteration, refusal = await request_once(backend_run, job, plan, line, own_pids, emit)
+            iteration, refusal = await request_once(backend_run, job, plan, line, own_pids, emit, asked)
         except AskAgain as again:
             if again.note:
                 emit(Note(text=again.note, level="warning", backend=backend_run.name))

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from llmtui.engine.backend_run import BackendRun
+from llmtui.engine.prompting import prompt_seed, turn_start
 from llmtui.engine.run import Run
 from llmtui.engine.schedule import Job, fresh_lines
 from llmtui.engine.watch import conditions
@@ -131,6 +132,9 @@ def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Tu
         trace=load.trace_turn,
         calibration=run.calibration or Calibration(),
         **probe_of(run, backend_run, fresh_lines(salt, turn.attempt, job, backend_run.state.fresh_set)),
+        prompt_seed=prompt_seed(run.plan),
+        prompts_from=turn_start(run.plan, job),
+        limited=request.max_tokens == LIMIT,
     )
 
 

@@ -157,7 +157,7 @@ def _adapted(column: Column[Iteration]) -> Column[Sample]:
 #: The iterations, one row each, and the requests of a load.
 ITERATION_COLUMNS: tuple[Column[Sample], ...] = (
     *(_adapted(column) for column in RACE_ITERATION_COLUMNS),
-    _of_request("round", "The round of a load. Empty in a race, like all columns after it.", lambda i: i.iteration),
+    _of_request("round", "The round of a load. Empty in a race, like all columns up to age_s.", lambda i: i.iteration),
     Column("level", "The level of the load: 8 streams, or 2 requests/s.", lambda s: _title(s.level)),
     _of_request("turn", "The turn's place in the order of the run: seq in the turns CSV."),
     _of_request("request", "Number of the request in its turn. Equal numbers of a round are equal work."),
@@ -171,6 +171,11 @@ ITERATION_COLUMNS: tuple[Column[Sample], ...] = (
     _of_request("outcome", "finished, failed, refused, timed_out or unfinished.", outcome),
     _of_request(
         "age_s", "How long a request was under way that got no answer.", lambda i: None if i.ok else i.latency_s
+    ),
+    Column(
+        "prompt",
+        "Which prompt of a file it asked: its line, or the name of its file. Empty if all have the prompt of [run].",
+        lambda s: s.iteration.prompt or None,
     ),
 )
 

@@ -25,8 +25,9 @@ class Slice(Message, frozen=True, tag="slice"):
     `base` has the fields that all samples of the turn have in common. `requests` and `duration_s` are the window's: one
     of them is 0, unless a `trace` is sent. `settle` requests come before it. The streams of a closed loop start within
     `stagger_s` of each other. `uids` are the users that may listen on the server's port, None if unknown. `prompts` are
-    what is asked, and `calibration` gives those of a mix their lengths. With a `probe_rate`, `probe` is the body of the
-    requests that probe the server, in 1/s.
+    what is asked, in an order that `prompt_seed` decides, from `prompts_from` on (a share of all), and `calibration`
+    gives those of a mix their lengths. `limited`: the template has `max_tokens`, so that a prompt can have a limit of
+    its own. With a `probe_rate`, `probe` is the body of the requests that probe the server, in 1/s.
     """
 
     backend: Backend
@@ -49,6 +50,9 @@ class Slice(Message, frozen=True, tag="slice"):
     calibration: Calibration = Calibration()
     probe_rate: float = 0.0
     probe: Template | None = None
+    prompt_seed: str = ""
+    prompts_from: float = 0.0
+    limited: bool = False
 
 
 class Halt(Message, frozen=True, tag="halt"):

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import httpx
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from llmtui.load.course import Course
 from llmtui.load.lateness import Lateness
 from llmtui.load.messages import Pulse, Slice
+from llmtui.load.prompt_files.errors import PromptFileError, bad_prompt
 from llmtui.load.sources import open_source
 from llmtui.measure.answer import Answer
 from llmtui.measure.failures import RETRY_LATER
@@ -28,13 +30,21 @@ from llmtui.wire.base import Request
 CUT_OFF = Failure(kind="stopped", message="the turn was stopped before the answer ended")
 
 
+class _Ready(NamedTuple):
+    """A request that can be sent, with the name of its prompt, or why it cannot be."""
+
+    request: Request | None
+    prompt: str = ""
+    failure: Failure | None = None
+
+
 @dataclasses.dataclass
 class Taken:
     """A request that is part of the turn from now on. Times are in s since the turn began."""
 
     number: int
     share: Share
-    request: Request
+    ready: _Ready
     #: When it is to be written, or was taken if that is later.
     taken_s: float
     #: The requests under way with this one, 0 until it is written.
@@ -78,9 +88,9 @@ class Sender:
         self._report = report
         self._halt = halt
         self._dialect = dialect_for(of.backend)
-        self._source = open_source(of.prompts, of.seed, of.calibration)
+        self._source = open_source(of.prompts, of.prompt_seed, of.calibration, of.prompts_from)
         self._over = asyncio.Event()
-        self._prepared: tuple[int, Request] | None = None
+        self._prepared: tuple[int, _Ready] | None = None
         #: The requests under way.
         self.in_flight = 0
         #: Requests that have ended and are to be reported.
@@ -129,8 +139,8 @@ class Sender:
         taken_s = max(self.now_s, at_s)
         number, share = self.course.next(taken_s)
         prepared, self._prepared = self._prepared, None
-        request = prepared[1] if prepared is not None and prepared[0] == number else self._request(number)
-        return Taken(number, share, request, taken_s)
+        ready = prepared[1] if prepared is not None and prepared[0] == number else self._request(number)
+        return Taken(number, share, ready, taken_s)
 
     async def send(
         self,
@@ -151,9 +161,11 @@ class Sender:
             before_write.set(functools.partial(self._write_after, hold, taken))
         end = _End(taken, due_s, waited_s)
         try:
+            if taken.ready.request is None:
+                raise IterationError(taken.ready.failure or CUT_OFF)
             end.answer = await ask(
                 self._client,
-                taken.request,
+                taken.ready.request,
                 self._dialect,
                 timeout_s=self._slice.config.timeout_s,
                 on_tokens=functools.partial(self._on_tokens, end),
@@ -164,6 +176,9 @@ class Sender:
             end.refused = error.status in RETRY_LATER
             if end.failure.kind == "stopped":
                 self.failure = self.failure or end.failure
+            if taken.ready.request is None:
+                self.failure = end.failure
+                self._halt()  # each backend would meet the same one
             return error
         finally:
             self._end(end)
@@ -182,14 +197,17 @@ class Sender:
         self.failure = msgspec.structs.replace(failure, message=f"{what}: {failure.message}")
         self._halt()
 
-    def _request(self, number: int) -> Request:
+    def _request(self, number: int) -> _Ready:
         of = self._slice
-        if self._source is None:
-            body, limit = of.template.of(number), of.max_tokens
-        else:
-            prompt = self._source.prompt(number)
-            body, limit = of.template.of(number, prompt, of.config.max_tokens), prompt.max_tokens or of.max_tokens
-        return Request(method=of.method, url=of.url, headers=of.headers, body=body, max_tokens=limit)
+        try:
+            prompt = self._source.prompt(number) if self._source is not None else None
+        except PromptFileError as problem:
+            return _Ready(None, failure=bad_prompt(problem))
+        body, limit = of.template.of(number, prompt, of.config.max_tokens), of.max_tokens
+        if prompt is not None and of.limited:
+            limit = prompt.max_tokens or limit
+        request = Request(method=of.method, url=of.url, headers=of.headers, body=body, max_tokens=limit)
+        return _Ready(request, prompt.name if prompt is not None else "")
 
     async def _write_after(self, hold: Callable[[], Awaitable[None]], taken: Taken) -> None:
         await hold()
@@ -241,7 +259,7 @@ class Sender:
             due_s=end.due_s,
             waited_s=end.waited_s,
             in_flight=taken.in_flight or None,
-            prompt=self._source.prompt(taken.number).name if self._source is not None else "",
+            prompt=taken.ready.prompt,
             error=failure,
             refused=int(end.refused),
         )

@@ -27,7 +27,9 @@ from llmtui.load.descriptors import does_not_fit, raise_limit
 from llmtui.load.messages import EncodedBatch, Frames, Halt, Message, Slice, SliceDone, ToWorker, encoded, frame
 from llmtui.load.open_loop import run_open
 from llmtui.load.prober import Prober
+from llmtui.load.prompt_files.errors import PromptFileError, bad_prompt
 from llmtui.load.sender import Sender
+from llmtui.load.sources import open_source
 from llmtui.measure.promptness import wake_promptly
 from llmtui.measure.stalls import StallMeter, stall_failure
 from llmtui.measure.transport import new_client
@@ -76,6 +78,11 @@ class Worker:
             return
         if (failure := trace_failure(of)) is not None:
             self.emit(SliceDone(error=failure))
+            return
+        try:
+            open_source(of.prompts, of.prompt_seed)  # a file stays open
+        except PromptFileError as problem:
+            self.emit(SliceDone(error=bad_prompt(problem)))
             return
         began, cpu_s = time.monotonic(), time.process_time()
         course = self._course = Course(of.settle, of.requests, of.duration_s)

@@ -33,7 +33,7 @@ from llmtui.model.plan import (
     redactor,
     secret_values,
 )
-from llmtui.model.prompts import Calibration, Prompts
+from llmtui.model.prompts import Calibration, PromptFile, Prompts
 from llmtui.model.redacting import redacted
 from llmtui.model.sample import (
     DISTURBED_CORES,
@@ -99,6 +99,7 @@ __all__ = [
     "Plan",
     "Program",
     "Progress",
+    "PromptFile",
     "Prompts",
     "Protocol",
     "Quantity",

@@ -7,16 +7,34 @@ from typing import Literal
 from llmtui.model.base import Struct
 
 
+class PromptFile(Struct, frozen=True):
+    """What was known of a file of prompts before the first request.
+
+    `format` says what it is, "JSON Lines with messages", and `what` what one of them is called. `count` is their
+    number, 0 if it was not counted, and `size` that of the file in bytes. `digest` tells the file from others.
+    `lengths_only`: it has no texts, so that some of their lengths are made up.
+    """
+
+    format: str
+    what: str = "prompt"
+    count: int = 0
+    size: int = 0
+    digest: str = ""
+    lengths_only: bool = False
+
+
 class Prompts(Struct, frozen=True, forbid_unknown_fields=True):
     """The prompts of a run (`[prompts]`): by default all requests have the prompt of `[run]`.
 
     `file` is the path of a file of prompts. `sample` says in which order they are asked. `mix` is the lengths of
-    synthetic prompts and their answers (see llmtui.model.mixes); there is no file then.
+    synthetic prompts and their answers (see llmtui.model.mixes); there is no file then. `facts` are what was known of
+    the file before the run; they are no key of the config.
     """
 
     file: str = ""
     sample: Literal["shuffled", "in order"] = "shuffled"
     mix: str = ""
+    facts: PromptFile | None = None
 
     @property
     def given(self) -> bool:

@@ -78,7 +78,7 @@ def pieces(arrivals_ns: list[int]) -> list[int]:
 class Failure(Struct, frozen=True):
     """Why an iteration or a backend failed, as text for the user. `hint` says what to do next."""
 
-    kind: Literal["connect", "timeout", "http", "protocol", "server", "missing", "stopped"]
+    kind: Literal["connect", "timeout", "http", "protocol", "server", "missing", "stopped", "prompt"]
     message: Outside
     hint: Outside = ""
 

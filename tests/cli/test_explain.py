@@ -15,7 +15,7 @@ from llmtui.cli.app import cli
 from llmtui.config.frameworks import FRAMEWORKS
 from llmtui.config.schema import UiConfig
 from llmtui.export.load_columns import ITERATION_COLUMNS, RESULT_COLUMNS
-from llmtui.model import Backend, Load, RunConfig, Slo
+from llmtui.model import Backend, Load, Prompts, RunConfig, Slo
 from llmtui.stats.checks import CODES
 from llmtui.stats.metrics import METRICS
 from llmtui.ui.actions.registry import COMMANDS
@@ -82,11 +82,12 @@ def test_the_config_tables_have_every_key() -> None:
         (explain.run_keys, RunConfig),
         (explain.load_keys, Load),
         (explain.slo_keys, Slo),
+        (explain.prompts_keys, Prompts),
         (explain.ui_keys, UiConfig),
         (explain.backend_keys, Backend),
     )
     for table, struct in tables:
-        names = [field.name for field in msgspec.structs.fields(struct) if field.name != "secrets"]
+        names = [field.name for field in msgspec.structs.fields(struct) if field.name not in ("secrets", "facts")]
         assert _terms(table()) == names
 
 
@@ -110,6 +111,7 @@ def test_no_meaning_is_left_over() -> None:
         "run": {field.name for field in msgspec.structs.fields(RunConfig)},
         "load": {field.name for field in msgspec.structs.fields(Load)},
         "slo": {field.name for field in msgspec.structs.fields(Slo)},
+        "prompts": {field.name for field in msgspec.structs.fields(Prompts)} - {"facts"},
         "ui": {field.name for field in msgspec.structs.fields(UiConfig)},
         "backend": {field.name for field in msgspec.structs.fields(Backend)} - {"secrets"},
     }

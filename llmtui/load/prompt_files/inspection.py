@@ -1,0 +1,50 @@
+"""A look at a file of prompts before a run: what it is, how many prompts it has, and whether each can be asked."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from llmtui.load.prompt_files.errors import PromptFileError
+from llmtui.load.prompt_files.records import Records, open_records
+from llmtui.model import PromptFile, Prompts
+
+#: How long lines are checked, in s. In a larger file a bad one is found when it is asked.
+CHECK_S = 1.0
+#: The prompts of a larger file are not counted.
+MOST_COUNTED_BYTES = 8 * 1024**3
+
+
+def inspected(prompts: Prompts, check_s: float = CHECK_S) -> Prompts:
+    """Return `prompts` with what is known of their file. Raises PromptFileError, with the number of a bad line."""
+    if not prompts.file:
+        return prompts
+    records = open_records(prompts.file)
+    try:
+        facts = PromptFile(
+            format=records.format.title,
+            what=records.format.what,
+            count=_count(prompts.file, records, time.monotonic() + check_s),
+            size=records.size,
+            digest=records.digest(),
+            lengths_only=records.format.lengths_only,
+        )
+    except OSError as error:
+        raise PromptFileError(f"{prompts.file}: cannot read it: {error.strerror or error}") from None
+    finally:
+        records.close()
+    return msgspec.structs.replace(prompts, facts=facts)
+
+
+def _count(path: str, records: Records, until: float) -> int:
+    """Return how many prompts there are. All are read that can be until then; the rest is only counted."""
+    count = skipped = 0
+    for prompt in records.each():
+        count += prompt is not None
+        skipped += prompt is None
+        if time.monotonic() > until:
+            return records.count() if records.size <= MOST_COUNTED_BYTES else 0
+    if not count:
+        raise PromptFileError(f"{path}: none of its {skipped} {records.format.what}s has anything to ask")
+    return count

@@ -1,0 +1,90 @@
+"""The prompts of a turn from a file: which record each request asks."""
+
+from __future__ import annotations
+
+import os
+from array import array
+
+from llmtui.load.prompt_files.errors import PromptFileError, Skip
+from llmtui.load.prompt_files.order import Shuffle
+from llmtui.load.prompt_files.records import Records, open_records
+from llmtui.load.prompts import Prompt
+from llmtui.model import Prompts
+
+#: The records opened last, and the state of their file then: a worker asks the same ones turn after turn.
+_opened: dict[str, tuple[tuple[int, ...], Records]] = {}
+
+
+def records_of(prompts: Prompts) -> Records:
+    """Return the records of the file, which stay open. Raises PromptFileError, also if the file is another one than
+    before the run."""
+    path = prompts.file
+    state = _state(path)
+    known = _opened.get(path)
+    if known is not None and known[0] == state:
+        return known[1]
+    for _, records in _opened.values():
+        records.close()
+    _opened.clear()
+    records = open_records(path)
+    if prompts.facts is not None and prompts.facts.digest != records.digest():
+        records.close()
+        raise PromptFileError(f"{path}: changed since the run began, so its prompts are others; start a new run")
+    _opened[path] = state, records
+    return records
+
+
+class FilePrompts:
+    """The prompts of a turn. All backends of a round ask the same ones in the same order."""
+
+    def __init__(self, prompts: Prompts, seed: str, start: float = 0.0) -> None:
+        self._path = prompts.file
+        self._records = records_of(prompts)
+        #: In order: the record of each request so far.
+        self._places = array("Q")
+        self._shuffle: Shuffle | None = None
+        self._first = 0
+        if prompts.sample == "shuffled":
+            count = self._records.count()
+            self._shuffle = Shuffle(count, seed)
+            self._first = int(start % 1 * count)
+
+    def prompt(self, number: int) -> Prompt:
+        """See PromptSource. Numbers below 1 are those of the end: the prompts that are asked last."""
+        if self._shuffle is not None:
+            count = self._records.count()
+            return self._from(self._shuffle((number - 1 + self._first) % count))[1]
+        if number < 1:
+            return self._from((number - 1) % self._records.count())[1]
+        if number <= len(self._places):
+            return self._from(self._places[number - 1])[1]
+        while True:
+            place, prompt = self._from(self._places[-1] + 1 if self._places else 0)
+            self._places.append(place)
+            if len(self._places) == number:
+                return prompt
+
+    def _from(self, place: int) -> tuple[int, Prompt]:
+        """Return the first record from `place` on that has a prompt; after the last one comes the first."""
+        wrapped = False
+        while True:
+            try:
+                prompt = self._records.prompt(place)
+            except Skip:
+                place += 1
+                continue
+            if prompt is not None:
+                return place, prompt
+            if wrapped or place == 0:
+                break
+            place, wrapped = 0, True
+        raise PromptFileError(f"{self._path}: no record has a prompt")
+
+
+def _state(path: str) -> tuple[int, ...]:
+    """What tells whether a file was changed."""
+    try:
+        info = os.stat(path)
+    except (OSError, ValueError):
+        return ()  # opening it says why
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
