@@ -21,12 +21,14 @@ def verdicts(run_view: RunView, metric: MetricKey | None = None) -> list[Verdict
     return [run_view.verdict(metric, level.number) for level in run_view.levels_shown]
 
 
-def sentences(run_view: RunView, metric: MetricKey | None = None, *, others: bool = False) -> list[str]:
+def sentences(
+    run_view: RunView, metric: MetricKey | None = None, *, others: bool = False, without: int = 0
+) -> list[str]:
     """Return one sentence for each level with two backends: that of the level that counts, then the `others`.
 
-    `others`: without the level that counts. [] for a race.
+    `others`: without the level that counts; `without` is the number of another level that is left out. [] for a race.
     """
-    judged = verdicts(run_view, metric)
+    judged = [v for v in verdicts(run_view, metric) if v.at is not None and v.at.level.number != without]
     first = [] if others else [v for v in judged if v.at is not None and v.at.counts]
     rest = [v for v in judged if v.at is not None and not v.at.counts]
     return [verdict.line for verdict in (*first, *rest) if verdict.line]

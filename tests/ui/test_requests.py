@@ -21,6 +21,7 @@ from llmtui.ui.views.iteration_filter import request_filter
 from llmtui.ui.views.request_rows import RequestRows
 from llmtui.ui.views.request_table import FIELDS
 from llmtui.ui.views.turn_facts import request_facts, turn_facts
+from llmtui.ui.widgets.iterations import Iterations
 from llmtui.ui.widgets.requests import RequestTable
 from tests import loads
 from tests.ui import canned_load
@@ -35,12 +36,10 @@ NEWEST = canned_load.turn("llama.cpp", 6, LOAD.levels[2])
 async def monitor(
     link: LoadLink, size: tuple[int, int] = (120, 40), slo: Slo | None = None
 ) -> AsyncIterator[tuple[MonitorApp, Pilot[None]]]:
-    plan = msgspec.structs.replace(canned_load.plan(), slo=slo)
-    app = make(link, plan)
+    app = make(link, canned_load.plan())
     async with app.run_test(size=size) as pilot:
-        app.view.run_view.plan = plan
         await settle(pilot, link)
-        app.view.run_view.plan = msgspec.structs.replace(app.view.run_view.plan, slo=slo)
+        app.view.run_view.plan = msgspec.structs.replace(app.view.run_view.plan, slo=slo or Slo())
         yield app, pilot
 
 
@@ -231,3 +230,29 @@ def test_the_facts_of_a_request_of_an_open_loop() -> None:
     assert text.startswith(
         "sent 2.00 s after the turn began (window); due at 1.90 s, 80.0 ms waiting for the cap, 20.0"
     )
+
+
+# --- The turns ---
+
+
+async def test_another_level_narrows_the_turns_and_esc_lists_all_again() -> None:
+    link = LoadLink(canned_load.hello(6))
+    async with monitor(link) as (app, pilot):
+        app.view.level_shown = 2
+        await press(pilot, link, "enter")
+        assert len(app.screen.query_one(Iterations).rows) == 21, "a level that was chosen before lists all turns"
+        app.view.level_shown = 1
+        app.main.show_all()
+        await settle(pilot, link)
+        table = app.screen.query_one(Iterations)
+        assert [table.read(table.rows.at(row)).level for row in range(len(table.rows))] == [1] * 7
+        assert "at:1" in screen_text(app) and "7 of 21" in screen_text(app)
+        await press(pilot, link, "escape")
+        assert isinstance(app.screen, DetailsScreen) and len(table.rows) == 21
+
+
+async def test_the_turn_under_way_says_when_its_requests_are_listed() -> None:
+    link = LoadLink(canned_load.hello(6), canned_load.tick())
+    async with monitor(link) as (app, pilot):
+        await press(pilot, link, "enter")
+        assert "round 7 at 8 streams: 14 of 40 requests; they are listed when it has ended" in screen_text(app)

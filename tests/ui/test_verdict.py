@@ -12,7 +12,8 @@ from llmtui.model import AnyEvent, BackendChanged, IterationDone, More, RunConfi
 from llmtui.runview.run import RunView
 from llmtui.stats.compare import Comparison
 from llmtui.ui.text.spans import width_of
-from llmtui.ui.views.verdict import awaited_line, plot, typical_rows, verdict_lines, verdict_page
+from llmtui.ui.views.typical import typical_rows
+from llmtui.ui.views.verdict import awaited_line, plot, verdict_lines, verdict_page
 from llmtui.ui.widgets.header import VerdictLine
 from tests import build
 from tests.stats.build import raced

@@ -18,3 +18,23 @@ def test_the_page_is_about_the_level_that_counts_and_names_the_others() -> None:
     assert "p95 of TTFT: that of b is 2.72 times that of a" in text
     head, _, rest = text.partition("The other levels")
     assert "4 streams" not in head and "also at 4 streams a gives 1.2" in rest
+
+
+def test_checks_of_other_levels_name_theirs() -> None:
+    def failing(_: int, level: int) -> dict[str, int]:
+        return {"finished": 30, "failed": 10} if level == 1 else {}
+
+    view = loads.raced({"a": 1.24, "b": 1.0}, fields={"a": failing})
+    found = levels.checks(view)
+    assert any(check.text.startswith("at 4 streams: ") for check in found)
+    page = verdict_page(view.verdict(level=2), 100, checks=found)
+    text = " ".join(text_of(page).split())
+    assert "What the data say at 8 streams" in text and "at 4 streams: " in text.partition("fair comparison?")[2]
+
+
+def test_the_level_that_counts_is_first_among_the_others() -> None:
+    view = loads.raced({"a": 1.24, "b": 1.0})
+    first, *rest = levels.sentences(view, without=1)
+    assert first.startswith("at 8 streams") and not rest
+    [other] = levels.sentences(view, without=2)
+    assert "at 4 streams" in other

@@ -11,6 +11,7 @@ from textual.geometry import Size
 from textual.message import Message
 
 from llmtui.runview.launches import launch_words, load_words
+from llmtui.runview.loads import level_titles
 from llmtui.text import sanitize
 from llmtui.text.format import plural
 from llmtui.text.model_names import without_folder
@@ -23,6 +24,7 @@ from llmtui.ui.view_state import ViewState
 from llmtui.ui.views import details as details_view
 from llmtui.ui.views.attempts import attempt_sentence, shown_attempt
 from llmtui.ui.views.backend_state import progress_of, sign_and_word
+from llmtui.ui.views.turn_facts import under_way
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header, Ranking
 from llmtui.ui.widgets.iterations import Iterations
@@ -55,6 +57,8 @@ class Facts(Lines):
             left.append(("  hidden", "warn"))
         if (progress := progress_of(backend_view, look)) is not None:
             left.append((f"  {plural(progress.tokens, 'token')}, {progress.elapsed_s:.1f} s", "accent"))
+        if (tick := backend_view.tick) is not None:
+            left.append((f"  {under_way(tick, level_titles(view.run_view.plan))}", "accent"))
         right: list[Span] = [(f"{backend_view.finished}/{backend_view.state.planned} ", "strong")]
         words = f"  {backend_view.backend.start_words}"
         if width_of(left) + width_of(right) + len(words) < width:
@@ -116,6 +120,8 @@ class DetailsScreen(ListingScreen):
     def __init__(self, view: ViewState, keys: Mapping[str, str]) -> None:
         super().__init__(view, keys)
         self._log = self._banner = False
+        #: The level that was shown when the page was drawn last, None if it was not drawn since it opened.
+        self._level: int | None = None
         self._asked: tuple[str, int, float] = _NEVER
 
     def compose(self) -> ComposeResult:
@@ -162,13 +168,20 @@ class DetailsScreen(ListingScreen):
 
     def forget(self) -> None:
         super().forget()
-        self._log, self._asked = False, _NEVER
+        self._log, self._asked, self._level = False, _NEVER, None
 
     def follow(self) -> None:
         if (self.view.banner is not None) != self._banner:
             self.place(self.size)
         self._ask()
+        self._narrow()
         super().follow()
+
+    def _narrow(self) -> None:
+        """List only the turns of a level once its key was pressed here."""
+        level, before, self._level = self.view.level, self._level, self.view.level_shown
+        if level is not None and before not in (None, self._level):
+            self.filter_by(f"at:{level.title.split()[0]}")
 
     def _ask(self) -> None:
         """Ask for the server's log if it is visible and iterations have finished since."""

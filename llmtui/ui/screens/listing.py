@@ -65,6 +65,13 @@ class ListingScreen(Overlay):
         self.set_focus(self.query_one(SearchLine))
         self.follow()
 
+    def filter_by(self, typed: str) -> None:
+        """List what this filter leaves, as if the user had typed it."""
+        self.filtering = True
+        self.query_one(SearchLine).value = typed
+        self._list_typed(typed)
+        self.place(self.size)
+
     def clear_filter(self) -> bool:
         """List all iterations again. Return whether there was a filter, or one was about to be typed."""
         if not self.filtering:

@@ -12,7 +12,8 @@ from llmtui.ui.actions.registry import BY_ID
 from llmtui.ui.screens.overlay import Paged
 from llmtui.ui.text.spans import Line, justify
 from llmtui.ui.view_state import ViewState
-from llmtui.ui.views.verdict import typical_rows, verdict_page
+from llmtui.ui.views.typical import typical_rows
+from llmtui.ui.views.verdict import verdict_page
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
 from llmtui.ui.widgets.painted import Lines
@@ -46,11 +47,13 @@ class VerdictLines(ScrollingLines):
     def content(self, width: int, height: int) -> list[Line]:
         more = BY_ID["more"]
         key = key_word(self._keys[more.id]) if more.applies(self.view.situation()) else ""
-        run_view, metric = self.view.run_view, self.view.metric
+        run_view, metric, level = self.view.run_view, self.view.metric, self.view.level
+        shown = level.number if level is not None else 0
         lines = verdict_page(
-            run_view.verdict(metric), width, key, typical_rows(run_view, metric),
+            run_view.verdict(metric, shown), width, key, typical_rows(run_view, metric, shown),
             pairs_key=key_word(self._keys["pairs"]), pairs=self._pairs,
-            earlier=run_view.earlier_attempts(metric), levels=levels.sentences(run_view, metric, others=True),
+            earlier=run_view.earlier_attempts(metric), levels=levels.sentences(run_view, metric, without=shown),
+            checks=levels.checks(run_view, metric) if shown else None,
         )  # fmt: skip
         self._top = max(0, min(self._top, len(lines) - height))
         self.below = max(0, len(lines) - height - self._top)

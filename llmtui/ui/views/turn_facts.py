@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from llmtui.model import Iteration, Slo, Turn
+from llmtui.model import Iteration, Slo, Tick, Turn
 from llmtui.model.turn import Percentiles
 from llmtui.stats.objectives import judge
 from llmtui.stats.turn_figures import late_s, outcome
@@ -47,6 +47,13 @@ def turn_facts(turn: Turn, slo: Slo | None = None) -> list[str]:
         share = percent_text(abs(turn.little_residual))
         facts.append(f"Little's law: requests in flight and rate times latency differ by {share}")
     return facts
+
+
+def under_way(tick: Tick, levels: Sequence[str]) -> str:
+    """Say which turn is under way, how far it is, and that its requests cannot be shown yet."""
+    which = "warm-up turn" if tick.phase == "warmup" else f"round {tick.round}"
+    counted = f"{tick.counted} of {tick.requests}" if tick.requests else str(tick.counted)
+    return f"{which} at {levels[tick.level - 1]}: {counted} requests; they are listed when it has ended"
 
 
 def _outcomes(turn: Turn) -> str:

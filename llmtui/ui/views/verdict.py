@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from llmtui.model import RESTING
+from llmtui.stats.checks import Check
 from llmtui.stats.compare import Comparison, percent
 from llmtui.stats.levels import level_after
 from llmtui.stats.load_words import tail_sentences
 from llmtui.stats.metrics import METRICS, MetricKey
-from llmtui.stats.summary import Summary
 from llmtui.stats.verdict import Pair, Verdict, sentences_on
 from llmtui.stats.verdict_line import NEEDS_LAUNCHES, not_yet
 from llmtui.text import sanitize
-from llmtui.text.format import figures, plural, scale_of, with_limits
+from llmtui.text.format import plural
 from llmtui.ui.charts.ratios import Ratio, draw_ratios
-from llmtui.ui.text.format import name_text
-from llmtui.ui.text.spans import Line, Role, clip, fit, pad, width_of, wrap
+from llmtui.ui.text.spans import Line, Role, clip, fit, width_of, wrap
+from llmtui.ui.views.typical import NAMES_AT_MOST, Typical, typical_table
 
 if TYPE_CHECKING:
     from llmtui.runview.earlier import EarlierAttempt
     from llmtui.runview.run import RunView
-    from llmtui.stats.intervals import Estimate, Interval
 
 #: Each level has a sign besides its colour.
 _LEVELS: dict[str, tuple[str, Role]] = {"void": ("✗", "bad"), "warning": ("!", "warn"), "note": ("·", "dim")}
-_NAMES_AT_MOST = 27
 _MOST_LINES = 12
 #: All pairs of this many samples are compared while the run goes on: some 50 ms.
 _COST_WHILE_RUNNING = 10_000
@@ -113,21 +110,6 @@ def awaited_line(run_view: RunView, width: int) -> Line:
     return fit([(" ", ""), (clip(text, width - 2), "dim")], width)
 
 
-@dataclasses.dataclass(frozen=True)
-class Typical:
-    """Estimates of a backend's typical values by the metric of the verdict."""
-
-    name: str
-    estimate: Estimate
-    summary: Summary
-
-
-def typical_rows(run_view: RunView, metric: MetricKey) -> list[Typical]:
-    """Return the estimates for every backend with samples."""
-    estimates = run_view.estimates(metric).items()
-    return [Typical(name, estimate, run_view.backends[name].summary) for name, estimate in estimates]
-
-
 class _Page:
     """The lines of the page as they are added."""
 
@@ -164,10 +146,11 @@ def verdict_page(
     pairs: bool = False,
     earlier: Sequence[EarlierAttempt] = (),
     levels: Sequence[str] = (),
+    checks: Sequence[Check] | None = None,
 ) -> list[Line]:
     """Draw the whole page: the answer in ten lines, then what it stands on, with the verdicts of `earlier` attempts.
 
-    `levels` are sentences on the other levels of a load.
+    `levels` are sentences on the other levels of a load, and `checks` those at all of its levels.
     `more_key` is the key that adds rounds, "" if none can be added. `pairs_key` is the one that shows the `pairs`
     without the best backend too.
     """
@@ -191,17 +174,20 @@ def verdict_page(
             page.title(title)
         for text in texts:
             page.add(text)
-    page.title("Was it a fair race?")
-    if not verdict.checks:
-        page.add("no fairness problems found" if with_best else "no race yet", "good")
-    for check in verdict.checks:
+    load = verdict.at is not None
+    page.title("Was it a fair comparison?" if load else "Was it a fair race?")
+    checks = verdict.checks if checks is None else checks
+    if not checks:
+        nothing = "nothing to compare yet" if load else "no race yet"
+        page.add("no fairness problems found" if with_best else nothing, "good")
+    for check in checks:
         sign, role = _LEVELS[check.level]
         page.add(f"{sign} {check.level} {check.code}: {check.text}", role)
         if check.todo:
             page.add(f"fix: {check.todo}", "dim", 2)
     if typical:
         page.title(f"Typical values: {METRICS[verdict.metric].title}")
-        page.lines += _table(typical, verdict.metric, page.room)
+        page.lines += typical_table(typical, verdict.metric, page.room)
     page.title("What the numbers mean")
     page.add(_which_metric(verdict), "dim")
     for word, meaning in [*_examples(verdict), *_DEFINITIONS]:
@@ -215,7 +201,8 @@ def verdict_page(
 def _answer(page: _Page, verdict: Verdict, more_key: str) -> None:
     """Who is fastest and by how much, how sure that is, and what to do: at most ten lines of 78 cells."""
     far = "" if verdict.done else " so far"
-    page.title(f"What the data say{far}, by {METRICS[verdict.metric].title}")
+    where = f" at {verdict.at.title}" if verdict.at is not None else ""
+    page.title(f"What the data say{where}{far}, by {METRICS[verdict.metric].title}")
     if len(verdict.samples) < 2:
         page.add("nothing to compare yet: a pair needs two backends with results", "dim")
         return
@@ -335,54 +322,6 @@ def _examples(verdict: Verdict) -> list[tuple[str, str]]:
     ]
 
 
-def _table(typical: Sequence[Typical], metric: MetricKey, width: int) -> list[Line]:
-    """Draw a row for each backend; columns without room are dropped from the right."""
-
-    kind = METRICS[metric].unit
-    median_unit, medians = figures([t.estimate.median for t in typical], kind)
-    _, means = figures([t.estimate.mean for t in typical], kind, median_unit)
-
-    def spans(of: Sequence[Interval | None]) -> list[str]:
-        _, ends = figures([end for interval in of for end in interval or (None, None)], kind, median_unit)
-        pairs = zip(of, ends[::2], ends[1::2], strict=True)
-        return [f"{low} to {high}" if interval is not None else "too few" for interval, low, high in pairs]
-
-    of_means = spans([t.estimate.mean_interval for t in typical])
-    columns = [
-        ["", *(name_text(t.name) for t in typical)],
-        [f"median {median_unit}", *medians],
-        ["95%", *spans([t.estimate.median_interval for t in typical])],
-        [f"mean {median_unit}", *means],
-        ["95%", *(t.estimate.mean_withheld or span for t, span in zip(typical, of_means, strict=True))],
-    ]
-    tails = [t.estimate.tail for t in typical]
-    if any(tails):
-        bad_ends = [tail.value if tail else None for tail in tails]
-        scale = scale_of(bad_ends, kind, median_unit)
-        to = "down to" if METRICS[metric].higher_is_better else "up to"
-        limited = with_limits(scale, bad_ends, [tail.limit if tail else None for tail in tails])
-        columns.append([f"{METRICS[metric].bad_end_title} ({to}) {median_unit}", *limited])
-    if metric == "latency":
-        warm = [t.summary.warmups.median if t.summary.warmups else None for t in typical]
-        first_unit, firsts = figures([t.summary.first_s for t in typical], "s")
-        warm_unit, warmups = figures(warm, "s")
-        columns += [
-            [f"first {first_unit}", *firsts],
-            ["outliers", *(str(t.summary.outliers) for t in typical)],
-            [f"warm-ups {warm_unit}", *warmups],
-        ]
-    rows = [list(row) for row in zip(*columns, strict=True)]
-    widths = [max(width_of([(row[n], "")]) for row in rows) for n in range(len(rows[0]))]
-    widths[0] = min(widths[0], _NAMES_AT_MOST)
-    while sum(widths) + 2 * (len(widths) - 1) > width and len(widths) > 2:
-        widths.pop()
-    lines: list[Line] = []
-    for number, row in enumerate(rows):
-        cells = [pad(cell, size, right=n > 0) for n, (cell, size) in enumerate(zip(row, widths, strict=False))]
-        lines.append(((" " + "  ".join(cells), "" if number else "dim"),))
-    return lines
-
-
 def plot(comparisons: list[Comparison], width: int, usual: MetricKey = "latency", *, spans: bool = False) -> list[Line]:
     """Draw a row for each pair: `slower / faster`, and its interval on an axis of ratios with a mark at 1.
 
@@ -397,4 +336,4 @@ def plot(comparisons: list[Comparison], width: int, usual: MetricKey = "latency"
         name = f"{sanitize(c.slower, 40)} / {sanitize(c.faster, 40)}{by}"
         return Ratio(name, c.low, c.ratio, c.high, c.decided, figure_of(c))
 
-    return draw_ratios([row(c) for c in comparisons], width, _NAMES_AT_MOST)
+    return draw_ratios([row(c) for c in comparisons], width, NAMES_AT_MOST)
