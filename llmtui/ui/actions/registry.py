@@ -22,7 +22,7 @@ def _chart_with_results(s: Situation) -> bool:
 
 
 def _several_levels(s: Situation) -> bool:
-    return s.levels > 1 and s.page not in ("log", "here")
+    return s.levels > 1 and s.page not in ("log", "here") and not s.requests
 
 
 _ONE_LEVEL = "for a load with several levels"
