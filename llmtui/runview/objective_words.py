@@ -6,6 +6,8 @@ from llmtui.model import Level, Objective, Slo, Turn
 from llmtui.stats.attainment import keeps
 from llmtui.text.format import DASH, figure
 
+#: The level at which one turn shows that an objective is missed: its requests are not independent.
+_SURE = 0.999
 OBJECTIVE_TITLES: dict[Objective, str] = {"ttft": "TTFT", "tpot": "TPOT", "latency": "latency"}
 
 
@@ -46,7 +48,7 @@ def missed_from_the_start(turn: Turn, slo: Slo, smallest: Level) -> str:
     missed = []
     for objective, counts in turn.objectives.items():
         kept, judged = counts[0], sum(counts[:2])
-        if judged and keeps([kept / judged], slo.share, judged) == "no":
+        if judged and keeps([kept / judged], slo.share, judged, _SURE) == "no":
             value_s: float | None = getattr(turn, f"{objective}_s")
             typical = f", median {figure(value_s, 's')}" if value_s is not None else ""
             share = f"{attained_text(kept / judged)} of the requests kept it"

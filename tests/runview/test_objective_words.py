@@ -35,8 +35,8 @@ def test_a_server_that_fails_misses_all() -> None:
 
 
 @pytest.mark.parametrize(
-    "quiet", [judged(40, 0), judged(36, 4), judged(0, 0, 40), judged(0, 3, state="partial"), turn("a")],
-    ids=["kept", "maybe chance", "undetermined", "partial", "no objectives"],
+    "quiet", [judged(40, 0), judged(36, 4), judged(9, 3), judged(0, 0, 40), judged(0, 3, state="partial"), turn("a")],
+    ids=["kept", "maybe chance", "few requests", "undetermined", "partial", "no objectives"],
 )  # fmt: skip
 def test_it_is_not_said_if_it_may_be_chance(quiet: Turn) -> None:
     assert missed_from_the_start(quiet, SLO, ONE) == ""
