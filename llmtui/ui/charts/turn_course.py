@@ -164,7 +164,7 @@ def _caption(chart: TurnChart, columns: Sequence[Column], size: int, width: int)
     long = f"s since the turn began, {size} s a column{tokens}, ━ the window that counts"
     texts = [
         ", ".join([long, *wrong]),
-        ", ".join([f"s, {size} s a column, ━ window", *wrong]),
+        ", ".join([f"s, {size} s a column{tokens}, ━ window", *wrong]),
         ", ".join([f"{size} s a column", *wrong]),
     ]
     mark = shape(chart.index, chart.ascii_only)
