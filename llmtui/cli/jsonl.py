@@ -10,6 +10,7 @@ from llmtui.cli.output import STDOUT, report
 from llmtui.cli.streams import write_utf8
 from llmtui.model import Iteration, Plan, Turn
 from llmtui.model.errors import UsageError
+from llmtui.runview.run import RunView
 
 
 class JsonLines:
@@ -35,7 +36,20 @@ class JsonLines:
             return
         from llmtui.export.jsonl import sample_line
 
-        line = sample_line(plan, sample)
+        self._write(sample_line(plan, sample))
+
+    def write_search(self, run_view: RunView) -> None:
+        """Write what a search has found, a line for each backend; nothing for other runs."""
+        if self._path is None or self.lost or not run_view.plan.load.search:
+            return
+        from llmtui.export.jsonl import search_lines
+
+        for line in search_lines(run_view):
+            self._write(line)
+
+    def _write(self, line: str) -> None:
+        if self.lost:
+            return
         if self._file is None:
             write_utf8(line)
             sys.stdout.flush()

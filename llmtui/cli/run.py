@@ -83,6 +83,7 @@ async def _follow(
     else:
         await end_run(client, follower, HANG_UP_S)
     await engine.wait()
+    lines.write_search(run_view)
     written = write_files(run_view, {kind: path for kind, path in files.items() if kind != "jsonl"}, store)
     written = written and not lines.lost
     if STDOUT not in files.values():

@@ -46,6 +46,7 @@ A load also has these; its `backends`, `comparisons`, `verdict` and `checks` are
                     over all rounds, as `share` of a `quantity`, with `slower`, `faster`, their values, `ratio`, and
                     the interval of this ratio alone)
     turns           every turn (llmtui.model.turn)
+    search          what a search has found, or the knees of a sweep of 4 levels (llmtui.export.search), else null
     requests        every request of these turns, with text and arrivals, as in `iterations`
 
 Every field is present, null if unknown. Names inside are those of llmtui.model and llmtui.stats.summary.
@@ -59,6 +60,7 @@ from typing import Any
 
 import msgspec
 
+from llmtui.export.search import SearchRecord, search_record
 from llmtui.export.table import rows_of
 from llmtui.model import (
     Absent,
@@ -119,7 +121,7 @@ _LOADS_ONLY: dict[type, frozenset[str]] = {
     ),
     Summary: frozenset(key for key, metric in METRICS.items() if metric.of_turn),
 }
-_OF_LOADS = frozenset({"load", "slo", "levels", "turns"})
+_OF_LOADS = frozenset({"load", "slo", "levels", "turns", "search"})
 
 
 class BackendRecord(Struct, frozen=True):
@@ -214,6 +216,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     slo: Slo | None = None
     levels: list[LevelRecord] = []
     turns: list[Turn] = []
+    search: SearchRecord | None = None
     requests: list[Iteration] = []
 
 
@@ -281,6 +284,7 @@ def _document(run_view: RunView) -> str:
         slo=plan.slo if plan.slo.limits else None,
         levels=[_level(run_view, level) for level in run_view.levels_shown],
         turns=_turns(run_view),
+        search=search_record(run_view),
     )
     # Requests follow piece by piece.
     only = {RunRecord: frozenset({"requests"})} if plan.levels else _LOADS_ONLY | {RunRecord: _OF_LOADS | {"requests"}}
@@ -318,6 +322,11 @@ def full_sample(sample: Iteration | Turn, *, load: bool) -> dict[str, Any]:
     """All fields of an iteration or a turn, as the document has them; `load`: with those that only loads have."""
     of: dict[str, Any] = _full(sample, _LEFT_OUT if load else _LEFT_OUT | _LOADS_ONLY)
     return of
+
+
+def full(value: Any) -> Any:
+    """`value` with the fields that our structs omit at their default."""
+    return _full(value, {})
 
 
 def _compared(pair: Pair) -> ComparisonRecord:

@@ -1,16 +1,28 @@
 """Finished turns of a load, and iterations, as JSON lines: for programs that read a run while it goes on.
 
-Each line is one object. `type` is "turn" or "iteration", the other names are those of the JSON document. A turn also
+Each line is one object; of a search, a line of each backend follows at the end, whose `type` is "search" (see
+llmtui.export.search). `type` is "turn" or "iteration", the other names are those of the JSON document. A turn also
 has `level_title`, `streams` (0 in an open loop), `rate` (requests/s, 0 in a closed loop) and `cap` of its level, and no
 `buckets`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
-from llmtui.export.json import escaped, full_sample
+from llmtui.export.json import escaped, full, full_sample
+from llmtui.export.search import search_record
 from llmtui.model import Iteration, Plan, Turn
+from llmtui.runview.run import RunView
+
+
+def search_lines(run_view: RunView) -> Iterator[str]:
+    """Yield a line for each backend of a search, with its line end: what was found."""
+    record = search_record(run_view) if run_view.plan.load.search else None
+    for found in record.backends if record is not None else ():
+        yield escaped(msgspec.json.encode({"type": "search", **full(found)}).decode()) + "\n"
 
 
 def sample_line(plan: Plan, sample: Iteration | Turn) -> str:

@@ -317,7 +317,9 @@ def findings(run_view: RunView) -> list[str]:
     earlier = [attempt.sentence for attempt in run_view.earlier_attempts()]
     if run_view.plan.levels:
         sentences = dict.fromkeys(line for verdict in of_levels.verdicts(run_view) for line in verdict.sentences)
-        found = [*search_sentences(run_view), *objective_sentences(run_view)]
+        # Each level on its own says more than a search may, which pays for its looks.
+        each_level = objective_sentences(run_view) if run_view.plan.load.search != "slo" else []
+        found = [*search_sentences(run_view), *each_level]
         return [*found, *sentences, *earlier, *(check.sentence for check in of_levels.checks(run_view))]
     verdict = run_view.verdict()
     return [*verdict.sentences, *_disagreements(run_view), *earlier, *(check.sentence for check in verdict.checks)]

@@ -10,13 +10,14 @@ import weakref
 
 from llmtui.model import RESTING, Struct
 from llmtui.runview.backend import BackendView
+from llmtui.runview.objective_words import attained_text, share_text
 from llmtui.runview.run import RunView
 from llmtui.stats.compare import percent
 from llmtui.stats.knee import LEAST_LEVELS, LEVEL, Knee, differ, knee_of
 from llmtui.stats.most_streams import MostStreams, most_streams
 from llmtui.stats.probes import Probe, probes_of
 from llmtui.text import sanitize
-from llmtui.text.format import figure_parts, percent_text, plural
+from llmtui.text.format import figure_parts, plural
 
 _NAME = 40
 
@@ -147,8 +148,8 @@ def _most_words(run_view: RunView, most: MostStreams) -> str:
     if most.kept:
         text = f"keeps the objectives up to {plural(most.kept, 'stream')}{_kept_share(most, most.kept)}"
     elif most.missed == 1:
-        had = f": {percent_text(most.shares[1])} of its requests keep them, " if 1 in most.shares else ": "
-        text = f"does not keep the objectives even at 1 stream{had}{percent_text(share)} should"
+        had = f": {attained_text(most.shares[1])} of its requests keep them, " if 1 in most.shares else ": "
+        text = f"does not keep the objectives even at 1 stream{had}{share_text(share)} should"
     else:
         text = "may keep the objectives or not, even at 1 stream"
     if most.kept == until:
@@ -163,7 +164,7 @@ def _most_words(run_view: RunView, most: MostStreams) -> str:
 
 
 def _kept_share(most: MostStreams, streams: int) -> str:
-    return f" ({percent_text(most.shares[streams])} kept)" if streams in most.shares else ""
+    return f" ({attained_text(most.shares[streams])} kept)" if streams in most.shares else ""
 
 
 def _ends(between: tuple[int, int]) -> str:
