@@ -74,7 +74,6 @@ _INSTEAD: dict[str, tuple[str, ...]] = {
     _LOADS: (
         "--rate",
         "--rate-type",
-        "--profile",
         "--streams",
         "--num-concurrency",
         "--num-users",
@@ -95,7 +94,16 @@ _INSTEAD: dict[str, tuple[str, ...]] = {
         "--request-rate-ramp-duration",
     ),
     _OBJECTIVE: ("--sla", "--sla-params", "--goodput-config"),
-    _SEARCH: ("--search-recipe", "--search-space", "--adaptive-scale", "--adaptive-scale-sla"),
+    _SEARCH: (
+        "--search-recipe",
+        "--search-space",
+        "--adaptive-scale",
+        "--adaptive-scale-sla",
+        "--sla-variable",
+        "--workload-var",
+        "--workload-iters",
+    ),
+    f"{_LOADS}; {_SEARCH}": ("--profile", "--sweep-size"),
     _FILES: (
         "--save-result",
         "--save-detailed",

@@ -49,16 +49,17 @@ def probes_of(
     of_level: dict[int, list[Turn]] = {}
     newest = 0
     for turn in turns:
-        if turn.phase == "measured" and turn.state != "running":
+        if turn.state != "running":
             of_level.setdefault(turn.level, []).append(turn)
             newest = turn.level
     probes = []
     for level in sorted(levels, key=lambda level: level.streams):
-        if (of := of_level.get(level.number)) is None:
-            continue
-        under_way = level.number == newest and not over and level.number not in left_out
-        if (probe := _probe(level, of, rounds, under_way=under_way, given_up=level.number in left_out)) is not None:
-            probes.append(probe)
+        given_up = level.number in left_out
+        under_way = level.number == newest and not over and not given_up
+        if level.number in of_level or given_up:
+            of = of_level.get(level.number, [])
+            if (probe := _probe(level, of, rounds, under_way=under_way, given_up=given_up)) is not None:
+                probes.append(probe)
     return probes
 
 
@@ -85,14 +86,18 @@ def speeds_of(turns: Iterable[Turn]) -> dict[int, float]:
 
 def _probe(level: Level, turns: list[Turn], rounds: int, *, under_way: bool, given_up: bool) -> Probe | None:
     """The probe of these turns at one level, None as long as it is under way."""
-    speeds = speeds_of(turns)
-    failed = {turn.round: turn for turn in turns if _has_failed(turn) and turn.round not in speeds}
-    if len(speeds) + len(failed) < rounds and under_way:
+    measured = [turn for turn in turns if turn.phase == "measured"]
+    speeds = speeds_of(measured)
+    failed = {turn.round: turn for turn in measured if _has_failed(turn) and turn.round not in speeds}
+    ended = len(speeds) + len(failed)
+    if ended < rounds and under_way:
         return None
-    good = {turn.round: turn for turn in turns if _is_good(turn)}
+    good = {turn.round: turn for turn in measured if _is_good(turn)}
     shares, requests = _shares({**failed, **good})
     few = len(speeds) < max(LEAST_TURNS, len(failed))
-    broken = given_up or few or (bool(failed) and len(speeds) + len(failed) < rounds)
+    # Turns are given up when the server has ended, which the turn in which it did need not show. It may be the warm-up.
+    # One round may be missing for other reasons: llmtui spoiled it twice.
+    broken = given_up or few or ended < rounds - 1 or (bool(failed) and ended < rounds)
     return Probe(streams=level.streams, speeds=speeds, shares=shares, requests=requests, broken=broken)
 
 

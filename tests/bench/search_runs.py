@@ -6,9 +6,8 @@ The server answers 4 requests at a time, each as fast as one alone, so its throu
 from 5 streams on a request waits for a slot: the TTFT is then a third of an answer and more.
 
 `knee`: is 4 within the interval, in at most half the requests of a sweep of all candidates? `slo`: the objective is a
-TTFT below half the time of an answer, kept by 80%. By
-arithmetic all keep it up to 4 streams, and at 6 half of the requests wait for half an answer or longer. Is nothing false said of any level,
-and what was undecided? Goals: 95% of 50 runs.
+TTFT below half the time of an answer, kept by 80%. All requests keep it up to 4 streams, and at 6 half of them wait
+for half an answer or longer. Is nothing false said of any level, and what was undecided? Goals: 95% of 50 runs.
 """
 
 from __future__ import annotations
