@@ -48,7 +48,7 @@ async def finished(plan: Plan) -> Followed:
 @pytest.mark.slow
 @pytest.mark.parametrize(("more", "how"), [(["--tokenize"], "its tokenizer"), ([], "the usage of two requests")])
 async def test_prompts_have_the_lengths_of_the_mix(more: list[str], how: str) -> None:
-    plan = mix_of("U(200,600)/(2,6)", counting("a", *more), counting("b"))
+    plan = mix_of("U(200,600)/(2,6)", counting("a", *more), counting("b", *more))
     run = await finished(plan)
     samples = measured(plan)
     assert len(samples) >= 40
