@@ -213,6 +213,7 @@ run_options = _all(
     click.option("--max-tokens", type=int, metavar="N", help="Maximum length of an answer, in tokens."),
     *load_options,
     *prompt_options,
+    click.option("--yes", is_flag=True, hidden=True),
     click.option("--order", metavar="ORDER", help="Order: shuffled, round-robin or sequential."),
 )
 
@@ -261,7 +262,12 @@ def plan_from(
     with ExitOnInterrupt():
         from llmtui.cli.racing import plan_of
 
+        yes = bool(changes.pop("yes", False))
         settings, plan = plan_of(words, model, only, changes, commands, or_choose=or_choose)
+        if settings.sweep:
+            from llmtui.cli.grids import confirm
+
+            confirm(plan, yes=yes)
         if settings.ui.keys:
             from llmtui.config.schema import ConfigError
             from llmtui.ui.actions.keys import resolve_keys

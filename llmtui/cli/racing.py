@@ -19,6 +19,7 @@ from llmtui.config.named_secrets import named_secrets
 from llmtui.config.places import Place
 from llmtui.config.schema import MAX_BACKENDS, Config, checked_url, chosen_names
 from llmtui.config.source import command_of
+from llmtui.config.sweeps import with_variants
 from llmtui.load.prompt_files.inspection import inspected
 from llmtui.model import Backend, Plan, redactor
 from llmtui.model.errors import UsageError
@@ -52,6 +53,7 @@ def plan_of(
     settings = configs.changed(settings, {**changes, "model": asked.model} if asked.is_file else dict(changes))
     prompts = inspected(settings.prompts)
     plan = msgspec.structs.replace(_plan(settings, asked, only, or_choose=or_choose), prompts=prompts)
+    plan = with_variants(plan, settings.grid, settings.place.sweep(0), MAX_BACKENDS)
     if not asked.from_config:
         if difference := different_models(plan):
             report(difference)

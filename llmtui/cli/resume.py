@@ -18,8 +18,9 @@ from llmtui.config.launch import as_now
 from llmtui.config.lineup import usual
 from llmtui.config.ollama_host import ollama_url
 from llmtui.config.places import Place
-from llmtui.config.schema import Config, ConfigError, UiConfig, load, load_named_by_history
+from llmtui.config.schema import MAX_BACKENDS, Config, ConfigError, UiConfig, load, load_named_by_history
 from llmtui.config.source import words_of
+from llmtui.config.sweeps import with_variants
 from llmtui.model import Backend, Plan
 from llmtui.model.errors import UsageError
 from llmtui.store.errors import NoRunError
@@ -75,10 +76,12 @@ def _candidates(settings: Config, plan: Plan) -> tuple[Plan, list[list[Backend]]
     Raises ConfigError if there is none.
     """
     names = [backend.name for backend in plan.backends]
-    any_url_alone = any(backend.unnamed for backend in settings.backend)
-    wanted = settings.plan() if any_url_alone else settings.plan(only=tuple(names))
+    # A backend of a grid has another name than its table.
+    any_name = any(backend.unnamed for backend in settings.backend) or bool(settings.sweep)
+    wanted = settings.plan() if any_name else settings.plan(only=tuple(names))
     try:
-        now = {b.name: b for b in complete(wanted).backends}
+        whole = with_variants(complete(wanted), settings.grid, settings.place.sweep(0), MAX_BACKENDS)
+        now = {b.name: b for b in whole.backends}
     except UsageError:
         now = {}
     ollama = ollama_url(os.environ.get("OLLAMA_HOST", ""))

@@ -104,15 +104,17 @@ def explain(message: str, table: Mapping[str, Any], sections: Sections, root: Pl
                 value = value[key] if key else value[int(position)]
         except (KeyError, IndexError, TypeError, ValueError):
             value = None
-        if key == "backend" and not names:
+        if key in ("backend", "sweep") and not names:
             names.append(key)
+        elif position and names == ["sweep"]:
+            place = root.sweep(int(position))
         elif position and names == ["backend"]:
             place = root.backend(int(position), backend_label(table, int(position)))
         elif key:
             place = place.section(key) if key in sections and not names else place.key(key)
             names.append(key)
-    if names == ["backend"] and place is root:
-        place = root.key("backend")
+    if names in (["backend"], ["sweep"]) and place is root:
+        place = root.key(names[0])
     secret = "headers" in names or any(map(SECRET_NAME.fullmatch, names))
     found = "a value that is not shown" if secret else show(value)
     expected = re.match(r"Expected `([\w| ]+?)(?: \| null)?`, got `(\w+)`", head)

@@ -38,6 +38,10 @@ class Place:
         """The table of a backend, shown as `label`."""
         return Place(self._source, self._text, ("backend", index), f": {label}")
 
+    def sweep(self, index: int) -> Place:
+        """A table of the grid."""
+        return Place(self._source, self._text, ("sweep", index), ": [[sweep]]")
+
     def key(self, name: str) -> Place:
         """A key of this table."""
         return self._deeper(name, f": {name}")

@@ -33,6 +33,7 @@ from llmtui.config.requests import check_requests
 from llmtui.config.run_checks import check_run
 from llmtui.config.searches import check_search
 from llmtui.config.section_changes import section_changes
+from llmtui.config.sweeps import Sweep, check_sweep, check_sweep_names, with_cells
 from llmtui.config.traces import with_trace
 from llmtui.config.variables import expand
 from llmtui.model import LABELS, Backend, Load, Plan, Prompts, RunConfig, Slo, Struct, is_backend_name, secret_values
@@ -79,10 +80,16 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     load: Load = Load()
     slo: Slo = Slo()
     prompts: Prompts = Prompts()
+    sweep: list[Sweep] = []
     backend: list[Backend] = []
     source: str = ""
     text: str = ""
     metric_named: bool = False
+
+    @property
+    def grid(self) -> Sweep:
+        """All that is varied; nothing without a [[sweep]]."""
+        return self.sweep[0] if self.sweep else Sweep()
 
     @property
     def place(self) -> Place:
@@ -99,10 +106,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         Raises ConfigError if there are none, a name in `only` is unknown, or the metric that counts is not one of the
         load.
         """
-        run = self.run if self.metric_named else with_metric(self.run, self.load)
-        check_metric(run, self.load, self.place.section("run"))
-        check_objectives(self.slo, self.load, run, self.place.section("run"))
-        check_search(run, self.load, self.slo, self.place)
+        load = with_cells(self.load, self.grid, self.prompts, self.place.sweep(0))
+        run = self.run if self.metric_named else with_metric(self.run, load)
+        check_metric(run, load, self.place.section("run"))
+        check_objectives(self.slo, load, run, self.place.section("run"))
+        check_search(run, load, self.slo, self.place)
         only = chosen_names(only, [b.name for b in self.backend], self.source)
         chosen = [b for b in self.backend if (b.name in only if only else b.enabled)]
         if not chosen:
@@ -121,7 +129,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             # Absolute, so that a run can be resumed from any working folder.
             source=self.source if self.source == DEFAULT_SOURCE else os.path.abspath(self.source),
             fresh_role="system",
-            load=with_trace(self.load),
+            load=with_trace(load),
             slo=self.slo,
             prompts=self.prompts,
         )
@@ -150,7 +158,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "backend": Backend,
 }
 #: Fields that are not keys of the file.
-_NO_KEYS = frozenset({"source", "text", "secrets", "metric_named", "trace_turn", "facts"})
+_NO_KEYS = frozenset({"source", "text", "secrets", "metric_named", "trace_turn", "cells", "facts"})
 
 
 def load(path: Path, *, implicit: bool = False, backends: bool = True, environ: dict[str, str] | None = None) -> Config:
@@ -190,6 +198,7 @@ def parse(
         table.pop("backend", None)
     root = Place(source, text)
     check_names(table, root, _SECTIONS, _NO_KEYS)
+    check_sweep_names(table, root)
     tables = table.get("backend")
     as_written = {**table, "backend": list(tables)} if isinstance(tables, list) else table
     if isinstance(tables, list):
@@ -225,6 +234,7 @@ def parse(
         load=load,
         slo=slo,
         prompts=prompts,
+        sweep=[check_sweep(config.sweep, table, root)] if config.sweep else [],
         backend=checked,
         source=source,
         text=text,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import httpx
@@ -17,7 +18,7 @@ import msgspec
 from llmtui.engine.asking import ask_until_settled
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import Target
-from llmtui.engine.health import fail
+from llmtui.engine.level_faults import leave_out
 from llmtui.engine.run import Run
 from llmtui.engine.schedule import Job
 from llmtui.load.prompts import line_of
@@ -35,7 +36,11 @@ MANY_WORDS = 4096
 TOKENIZE_S = 10.0
 #: The first answers of the warm-up turns that correct the calibration.
 CORRECTING = 20
-#: A correction beyond this is a server that counts something else.
+#: The standard error of the first calibration: of the overhead in tokens (counts are whole), and of the tokens of a
+#: word, relative to it.
+OVERHEAD_ERROR = 1.0
+WORD_ERROR = 0.004
+#: If an answer differs from the calibration by more than this share, the server counts something else.
 MOST_CORRECTION = 0.2
 #: A word has at least and at most this many tokens in any vocabulary, or the count is of something else.
 _LEAST_PER_WORD, _MOST_PER_WORD = 0.3, 12.0
@@ -47,16 +52,19 @@ async def calibrate(run: Run, backend_run: BackendRun, job: Job) -> bool:
     The first backend that has a turn is asked. The warm-up turns correct what it said, before the first turn that
     counts.
     """
-    if not run.plan.prompts.mix or not job.level:
+    if not job.level:
         return True
-    mix = parse_mix(run.plan.prompts.mix)
+    level = run.plan.levels[job.level - 1]
+    if not (name := run.plan.prompts_at(level).mix):
+        return True
+    mix = parse_mix(name)
     if run.calibration is None:
         run.calibration = _scaled(run, mix, await _asked(run, backend_run))
         run.calibrated_by = backend_run.name
     elif job.phase == "measured" and run.calibrated_by:
         run.calibration = await _corrected(run)
         run.calibrated_by = ""
-    return not _too_long(run, backend_run, mix)
+    return not await _too_long(run, backend_run, job, mix)
 
 
 async def _asked(run: Run, backend_run: BackendRun) -> Calibration:
@@ -113,53 +121,63 @@ async def _by_tokenizer(target: Target) -> float | None:
     return per_word if _LEAST_PER_WORD <= per_word <= _MOST_PER_WORD else None
 
 
-class _Counted(NamedTuple):
-    """A prompt: the tokens that it was to have, and those that the server counted."""
+class Counted(NamedTuple):
+    """A prompt: the words that it has, and the tokens that the server counted."""
 
-    planned: int
-    counted: int
+    words: int
+    tokens: int
 
 
 async def _corrected(run: Run) -> Calibration:
     """Return the calibration, corrected by the first answers of the warm-up turns of the server that was asked."""
-    calibration = run.calibration or Calibration()
+    before = run.calibration or Calibration()
     turns = [turn for turn in run.turns if turn.backend == run.calibrated_by and turn.phase == "warmup"]
-    prompts: list[_Counted] = []
-    for turn in turns if calibration.source else ():
-        samples = await asyncio.to_thread(_first_requests, run, turn.seq)
-        prompts += _counted(samples, calibration)
-        if len(prompts) >= CORRECTING:
-            break
-    prompts = prompts[:CORRECTING]
-    planned = sum(one.planned - calibration.overhead for one in prompts)
-    if planned <= 0:
-        return calibration
-    factor = sum(one.counted - calibration.overhead for one in prompts) / planned
-    if not abs(factor - 1) <= MOST_CORRECTION:
-        return calibration
-    per_word = calibration.tokens_per_word * factor
-    if abs(factor - 1) > 0.001:
-        off = sum(one.counted for one in prompts) / sum(one.planned for one in prompts) - 1
-        text = f"prompts of the mix: the first {len(prompts)} were {abs(off):.1%} {'longer' if off > 0 else 'shorter'} "
-        run.add_note(Note(text=text + f"than planned; a word is {per_word:.3f} tokens from now on"))
-    return msgspec.structs.replace(calibration, tokens_per_word=per_word)
+    each = math.ceil(CORRECTING / max(1, len(turns)))
+    prompts: list[Counted] = []
+    for turn in turns if before.source else ():
+        samples = await asyncio.to_thread(_first_requests, run, turn.seq, each)
+        prompts += _counted(samples, before)
+    after = corrected(before, prompts)
+    words = sum(one.words for one in prompts) / max(1, len(prompts))
+    if abs(after.tokens(round(words)) / max(1.0, before.tokens(round(words))) - 1) > 0.001:
+        text = f"prompts of the mix: by the first {len(prompts)} answers a word is {after.tokens_per_word:.3f} tokens, "
+        run.add_note(Note(text=text + f"chat template and fresh line are {round(after.overhead)}"))
+    return after
 
 
-def _first_requests(run: Run, seq: int) -> list[Iteration]:
+def corrected(calibration: Calibration, prompts: Sequence[Counted]) -> Calibration:
+    """Return the calibration that fits these prompts best, and differs as little as its errors make likely.
+
+    It is a ridge regression: short prompts say more about the overhead, long ones about the words. A prompt whose count
+    is far off says nothing.
+    """
+    a, b = calibration.overhead, calibration.tokens_per_word
+    kept = [one for one in prompts if abs(one.tokens / calibration.tokens(one.words) - 1) <= MOST_CORRECTION]
+    n, total = 1 / OVERHEAD_ERROR**2 + len(kept), sum(one.words for one in kept)
+    squares = 1 / (WORD_ERROR * b) ** 2 + sum(one.words**2 for one in kept)
+    rest = [one.tokens - calibration.tokens(one.words) for one in kept]
+    weighted = sum(one.words * off for one, off in zip(kept, rest, strict=True))
+    determinant = n * squares - total**2
+    shift = (squares * sum(rest) - total * weighted) / determinant
+    slope = (n * weighted - total * sum(rest)) / determinant
+    return msgspec.structs.replace(calibration, overhead=a + shift, tokens_per_word=b + slope)
+
+
+def _first_requests(run: Run, seq: int, count: int) -> list[Iteration]:
     try:
         parts = run.requests(Requests(backend=run.calibrated_by, turn=seq, figures=True))
-        return list(itertools.islice((sample for _, part in parts for sample in part), 2 * CORRECTING))
+        return list(itertools.islice((sample for _, part in parts for sample in part), count))
     except StoreError:
         return []  # the run goes on without its history
 
 
-def _counted(samples: Iterable[Iteration], calibration: Calibration) -> list[_Counted]:
-    """Return the prompts that have at least one word more than the template, and whose tokens the server counted."""
+def _counted(samples: Iterable[Iteration], calibration: Calibration) -> list[Counted]:
+    """Return the prompts whose tokens the server counted; their names have the planned lengths."""
     found = []
     for sample in samples:
-        planned = int(sample.prompt.partition("/")[0] or 0)
-        if sample.prompt_tokens is not None and planned > calibration.tokens(1):
-            found.append(_Counted(planned, sample.prompt_tokens))
+        planned = sample.prompt.partition("/")[0]
+        if sample.prompt_tokens is not None and planned.isdecimal():
+            found.append(Counted(calibration.words(int(planned)), sample.prompt_tokens))
     return found
 
 
@@ -181,8 +199,11 @@ def _scaled(run: Run, mix: Mix, calibration: Calibration) -> Calibration:
     return msgspec.structs.replace(calibration, scale=scale)
 
 
-def _too_long(run: Run, backend_run: BackendRun, mix: Mix) -> bool:
-    """Let a backend fail whose context the mix does not fit, before a request is sent."""
+async def _too_long(run: Run, backend_run: BackendRun, job: Job, mix: Mix) -> bool:
+    """Leave out a level whose prompts do not fit the context of a server, before a request is sent.
+
+    Without another level the backend has failed.
+    """
     ready = backend_run.target.ready
     context = ready.context_tokens if ready is not None else None
     longest = mix.longest * (run.calibration.scale if run.calibration is not None else 1.0)
@@ -191,7 +212,7 @@ def _too_long(run: Run, backend_run: BackendRun, mix: Mix) -> bool:
     message = f"the mix {mix.name} has requests of {round(longest):,} tokens, and the context of this server has "
     message += f"{context:,}"
     hint = "give the server a larger context, or the mix shorter lengths"
-    fail(run, backend_run, Failure(kind="server", message=message, hint=hint))
+    await leave_out(run, backend_run, job, Failure(kind="server", message=message, hint=hint), again=False)
     return True
 
 

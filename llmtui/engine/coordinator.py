@@ -165,7 +165,6 @@ class Coordinator:
         run = self._run
         agree_on_role(run, backend_run)
         if not await calibrate(run, backend_run, backend_run.queue[0]):
-            await backend_run.target.close()
             return
         job = backend_run.begin_iteration(time.monotonic(), run.next_seq())
         run.set_state(backend_run, state="warmup" if job.phase == "warmup" else "running")

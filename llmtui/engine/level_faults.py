@@ -35,7 +35,7 @@ async def check_turn(run: Run, backend_run: BackendRun, job: Job, turn: Turn) ->
     elif failure.kind == "stopped":
         if backend_run.retaken == job and not (turn.requests or turn.settled):
             # It cannot be sent, now or later: it needs more open files than the system allows.
-            await _leave_out(run, backend_run, job, failure, again=False)
+            await leave_out(run, backend_run, job, failure, again=False)
         else:
             _take_again(run, backend_run, job, failure)
     elif failure.kind == "missing":
@@ -45,7 +45,7 @@ async def check_turn(run: Run, backend_run: BackendRun, job: Job, turn: Turn) ->
         failed = backend_run.failed_turns[job.level] = backend_run.failed_turns.get(job.level, 0) + 1
         gone = failure.kind == "connect"
         if gone or failed >= MAX_FAILED_TURNS:
-            await _leave_out(run, backend_run, job, failure, again=gone)
+            await leave_out(run, backend_run, job, failure, again=gone)
 
 
 async def _after_exit(run: Run, backend_run: BackendRun, job: Job) -> None:
@@ -55,10 +55,10 @@ async def _after_exit(run: Run, backend_run: BackendRun, job: Job) -> None:
     if backend_run.restarts < run.config.restarts:
         await restart(run, backend_run, server.exit_failure(), server.log_tail())
     else:
-        await _leave_out(run, backend_run, job, server.exit_failure(), again=True, tail=server.log_tail())
+        await leave_out(run, backend_run, job, server.exit_failure(), again=True, tail=server.log_tail())
 
 
-async def _leave_out(
+async def leave_out(
     run: Run, backend_run: BackendRun, job: Job, failure: Failure, *, again: bool, tail: list[str] | None = None
 ) -> None:
     """Drop the turns of a level that are left. `again`: bring the server up again for the others, and warm it up."""

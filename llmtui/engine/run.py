@@ -234,7 +234,7 @@ def start_run(
         uids = earlier.listener_uids if earlier is not None and not backend.launched else None
         target = Target(
             backend,
-            launch_config(plan),
+            launch_config(plan, backend),
             folder / f"server-{number + 1}",
             withheld_variables(backend, plan.backends, os.environ),
             frozenset(uids) if uids is not None else None,

@@ -6,10 +6,10 @@ import math
 
 import msgspec
 
-from llmtui.model import Plan, RunConfig
+from llmtui.model import Backend, Level, Plan, RunConfig
 from llmtui.model.mixes import parse_mix
 from llmtui.servers.placeholders import uses
-from llmtui.servers.recipe_parts import CONTEXT_STEP, CONTEXT_TOKENS, MAX_SLOTS, SHARED_TOKENS
+from llmtui.servers.recipe_parts import CONTEXT_STEP, CONTEXT_TOKENS, MAX_SLOTS, SHARED_TOKENS, context_tokens
 
 #: For an open loop without a cap: how many of its requests are under way depends on the server.
 OPEN_SLOTS = 8
@@ -21,20 +21,29 @@ def slots_of(plan: Plan) -> int:
     return min(MAX_SLOTS, max(wanted, default=1))
 
 
-def launch_config(plan: Plan) -> RunConfig:
-    """Return the config for the launch of servers: with a context for the longest request of a mix.
+def launch_config(plan: Plan, backend: Backend) -> RunConfig:
+    """Return the config for the launch of a backend's server: with its model and threads, and with a context for the
+    longest request of a mix or a grid.
 
     Where many slots would need too much memory for that, the lengths of a published mix become smaller instead.
     """
     config = plan.config
-    if not plan.prompts.mix or config.context_tokens:
+    model = backend.model if backend.on_shared_file else ""
+    config = msgspec.structs.replace(config, threads=backend.threads or config.threads, model=model or config.model)
+    needed = max((_needed(plan, level) for level in plan.levels), default=0)
+    if config.context_tokens or not needed:
         return config
-    mix = parse_mix(plan.prompts.mix)
-    # A prompt may be a little longer than planned.
-    needed = math.ceil(1.02 * mix.longest) + CONTEXT_STEP
-    if mix.scalable:
-        needed = min(needed, max(CONTEXT_TOKENS, SHARED_TOKENS // slots_of(plan)))
     return msgspec.structs.replace(config, context_tokens=needed)
+
+
+def _needed(plan: Plan, level: Level) -> int:
+    """The context for a request at a level of a mix or a grid, in tokens; 0 if it is that of a race."""
+    if name := plan.prompts_at(level).mix:
+        mix = parse_mix(name)
+        # A prompt may be a little longer than planned.
+        needed = math.ceil(1.02 * mix.longest) + CONTEXT_STEP
+        return min(needed, max(CONTEXT_TOKENS, SHARED_TOKENS // slots_of(plan))) if mix.scalable else needed
+    return context_tokens(plan.config_at(level), slots_of(plan)) if level.max_tokens else 0
 
 
 def slots_note(plan: Plan) -> str:

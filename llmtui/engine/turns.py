@@ -90,12 +90,12 @@ async def take_turn(
 
 def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Turn) -> Slice:
     """Return what the worker is to send in this turn."""
-    config, load = run.config, run.plan.load
+    config, load = run.plan.config_at(level), run.plan.load
     fresh = config.fresh_prompt
-    given = run.plan.prompts.given
-    request = backend_run.target.request(
-        TEXT if given else config.prompt, PLACEHOLDER if fresh else "", LIMIT if given else None
-    )
+    prompts = run.plan.prompts_at(level)
+    given = prompts.given
+    limit = LIMIT if given else level.max_tokens or None
+    request = backend_run.target.request(TEXT if given else config.prompt, PLACEHOLDER if fresh else "", limit)
     # A turn that is taken again gets other prompts: the server has computed the first ones.
     again = f"~{backend_run.repeats}" if backend_run.retaken == job else ""
     salt = f"{run.plan.run}{backend_run.salt}{again}"
@@ -128,7 +128,7 @@ def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Tu
         stagger_s=backend_run.durations_s[0][-1] if backend_run.durations_s.get(0) else 0.0,
         seed=f"{config.seed}/{run.plan.run}/{job.phase}/{job.number}/{job.level}",
         uids=sorted(uids) if uids is not None else None,
-        prompts=run.plan.prompts,
+        prompts=prompts,
         trace=load.trace_turn,
         calibration=run.calibration or Calibration(),
         **probe_of(run, backend_run, fresh_lines(salt, turn.attempt, job, backend_run.state.fresh_set)),

@@ -135,6 +135,16 @@ RESULT_COLUMNS: tuple[Column[Result], ...] = (
     Column("attainment_high", "High end of it.", lambda r: _interval(r)[1]),
     _figure("goodput_per_s", "Requests that kept all objectives per second of the window, median over the turns."),
     *(_attained(objective) for objective in get_args(Objective)),
+    Column(
+        "level_max_tokens",
+        "Limit of the answers at this level of a grid. Empty without it.",
+        lambda r: (r.level.max_tokens or None) if r.level is not None else None,
+    ),
+    Column(
+        "level_prompt_tokens",
+        "Length of the synthetic prompts at this level of a grid. Empty without it.",
+        lambda r: (r.level.prompt_tokens or None) if r.level is not None else None,
+    ),
 )
 
 

@@ -20,7 +20,7 @@ from llmtui.model.events import (
     Tick,
     TurnDone,
 )
-from llmtui.model.load import Arrival, Level, Load, Search, TraceTurn
+from llmtui.model.load import Arrival, Cells, Level, Load, Search, TraceTurn
 from llmtui.model.objectives import Objective, Slo
 from llmtui.model.plan import (
     LABELS,
@@ -68,6 +68,7 @@ __all__ = [
     "BackendState",
     "Between",
     "Calibration",
+    "Cells",
     "Detach",
     "DiscoveredServer",
     "Earlier",

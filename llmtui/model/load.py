@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from typing import Literal
+
+import msgspec
 
 from llmtui.model.base import Struct
 
@@ -32,6 +35,8 @@ class Level(Struct, frozen=True):
     In a closed loop `streams` requests are under way at any time. In an open loop `rate` requests are sent per second,
     whatever the server does, but at most `cap` are under way (0: any number); `streams` is 0. With a `trace` (the path
     of a file) they are sent at its times, `time_scale` times as fast; `rate` is then that of the window.
+
+    In a grid `max_tokens` is the limit of answers, and `prompt_tokens` the length of synthetic prompts; 0: the run's.
     """
 
     number: int
@@ -42,6 +47,8 @@ class Level(Struct, frozen=True):
     burstiness: float = 1.0
     trace: str = ""
     time_scale: float = 1.0
+    max_tokens: int = 0
+    prompt_tokens: int = 0
 
     @property
     def open(self) -> bool:
@@ -50,7 +57,21 @@ class Level(Struct, frozen=True):
 
     @property
     def title(self) -> str:
-        """ "8 streams", "2 requests/s", or "trace day.jsonl x2"."""
+        """ "8 streams", "2 requests/s", or "trace day.jsonl x2"; in a grid "8 streams, 256 tokens" as well."""
+        return ", ".join(filter(None, (self.load_title, self.cell_title)))
+
+    @property
+    def cell_title(self) -> str:
+        """The lengths of a grid: "256 tokens", "prompts of 512", or "512/256 tokens"; "" without a grid."""
+        if self.prompt_tokens and self.max_tokens:
+            return f"{self.prompt_tokens}/{self.max_tokens} tokens"
+        if self.prompt_tokens:
+            return f"prompts of {self.prompt_tokens}"
+        return f"{self.max_tokens} token{'' if self.max_tokens == 1 else 's'}" if self.max_tokens else ""
+
+    @property
+    def load_title(self) -> str:
+        """The title without the lengths of a grid."""
         if self.trace:
             return f"trace {trace_name(self.trace)}" + (f" x{self.time_scale:g}" if self.time_scale != 1 else "")
         if self.open:
@@ -81,6 +102,21 @@ class TraceTurn(Struct, frozen=True):
     checksum: int = 0
 
 
+class Cells(Struct, frozen=True):
+    """The lengths of a grid (`[[sweep]]`): each load is taken with each of them. Empty: not varied."""
+
+    max_tokens: list[int] = []
+    prompt_tokens: list[int] = []
+
+    def of(self, levels: list[Level]) -> list[Level]:
+        """Return these levels with each length, numbered from 1 on."""
+        every = itertools.product(levels, self.prompt_tokens or [0], self.max_tokens or [0])
+        return [
+            msgspec.structs.replace(level, number=number, prompt_tokens=prompt_tokens, max_tokens=max_tokens)
+            for number, (level, prompt_tokens, max_tokens) in enumerate(every, 1)
+        ]
+
+
 class Load(Struct, frozen=True, forbid_unknown_fields=True):
     """The load of a run (`[load]`): a race by default, with one request under way at any time.
 
@@ -88,7 +124,7 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
     are sent within `duration_s`. `settle` requests before them do not count; "auto" finds their number.
 
     With `search` the levels are candidates: the search decides which of them get turns. The largest `concurrency` is
-    the upper end then.
+    the upper end then. `cells` are the lengths of a grid: with them a load of one stream is no race.
 
     `trace` is a file of send times, replayed `time_scale` times as fast, and `trace_turn` what a turn takes of it, once
     it has been read. `probe_rate` is how many requests of one token are sent per second beside the load.
@@ -107,6 +143,7 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
     time_scale: float = 1.0
     trace_turn: TraceTurn | None = None
     probe_rate: float = 0.0
+    cells: Cells | None = None
 
     @property
     def levels(self) -> list[Level]:
@@ -114,6 +151,8 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
 
         Those of a search are its candidates, in ascending order.
         """
+        if self.cells is not None:
+            return self.cells.of(msgspec.structs.replace(self, cells=None).levels or [Level(number=1, streams=1)])
         if self.search:
             return [Level(number=number, streams=count) for number, count in enumerate(ladder(self.search_until), 1)]
         if self.trace:
@@ -154,7 +193,7 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
         """
         if self.search:
             return self.levels[0]
-        return max(self.levels, key=lambda level: (level.streams, level.rate), default=None)
+        return max(self.levels, key=_size, default=None)
 
     def requests_of(self, level: Level) -> int:
         """Return how many requests of a turn count; 0 if `duration_s` decides that."""
@@ -170,6 +209,10 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
         if self.trace_turn is not None:
             return self.trace_turn.settle_s + self.trace_turn.window_s
         return self.duration_s
+
+
+def _size(level: Level) -> tuple[float, ...]:
+    return level.streams, level.rate, level.prompt_tokens, level.max_tokens
 
 
 def trace_name(path: str) -> str:

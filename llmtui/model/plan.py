@@ -59,7 +59,8 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
 
     A config may give the framework alone or the URL alone: see `open` and `unnamed`. The backends of a run are neither.
     `server` is the framework's own server program, which llmtui starts on the model file of the race; `program` is its
-    path if it is not on PATH. `env` are environment variables of a server that llmtui starts. Secrets are `api_key`,
+    path if it is not on PATH. `env` are environment variables of a server that llmtui starts. `threads` are its threads
+    (0: those of the run). Secrets are `api_key`,
     `headers`, and the values in `secrets`, which are keys that stand in other settings.
     """
 
@@ -86,6 +87,7 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     stream: bool = True
     hint: str = ""
     secrets: list[str] = []
+    threads: int = 0
 
     @property
     def launched(self) -> bool:
@@ -187,6 +189,18 @@ class Plan(Struct, frozen=True):
     load: Load = Load()
     slo: Slo = Slo()
     prompts: Prompts = Prompts()
+
+    def config_at(self, level: Level | None) -> RunConfig:
+        """Return the work at a level: of a grid with its limit of answers."""
+        if level is None or not level.max_tokens:
+            return self.config
+        return msgspec.structs.replace(self.config, max_tokens=level.max_tokens)
+
+    def prompts_at(self, level: Level | None) -> Prompts:
+        """Return the prompts at a level: of a grid perhaps synthetic ones of one length."""
+        if level is None or not level.prompt_tokens:
+            return self.prompts
+        return Prompts(mix=f"D({level.prompt_tokens},{self.config_at(level).max_tokens})")
 
     @property
     def levels(self) -> list[Level]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from llmtui.config.traces import lasting
 from llmtui.model import Level, Load, Plan
 from llmtui.runview.objective_words import objectives_words
+from llmtui.stats.checks.base import listed
 from llmtui.text.format import plural
 
 
@@ -17,7 +20,10 @@ def load_title(plan: Plan) -> str:
         return f"open loop of the {levels[0].title}"
     if plan.load.search:
         return search_title(plan.load)
-    return f"{'open' if levels[0].open else 'closed'} loop at {_listed(levels)}" if levels else ""
+    if not levels:
+        return ""
+    title = f"{'open' if levels[0].open else 'closed'} loop at {_listed(_loads(levels))}"
+    return ", ".join(filter(None, (title, _cells(plan.load))))
 
 
 def load_sentence(plan: Plan) -> str:
@@ -133,6 +139,10 @@ def short_title(levels: Sequence[Level], load: Load | None = None) -> str:
         return ""
     if levels[0].trace:
         return levels[0].title
+    cells = list(dict.fromkeys(level.cell_title for level in levels if level.cell_title))
+    if cells:
+        bare = [msgspec.structs.replace(level, max_tokens=0, prompt_tokens=0) for level in _loads(levels)]
+        return f"{short_title(bare)}, {f'{len(cells)} lengths' if len(cells) > 1 else cells[0]}"
     if levels[0].open:
         return f"open loop {' '.join(f'{level.rate:g}' for level in levels)}/s"
     return f"closed loop {' '.join(str(level.streams) for level in levels)}"
@@ -141,7 +151,20 @@ def short_title(levels: Sequence[Level], load: Load | None = None) -> str:
 def _listed(levels: Sequence[Level]) -> str:
     """ "1, 4 and 16 streams"."""
     numbers = [f"{level.rate:g}" if level.open else str(level.streams) for level in levels[:-1]]
-    return f"{', '.join(numbers)} and {levels[-1].title}" if numbers else levels[-1].title
+    return f"{', '.join(numbers)} and {levels[-1].load_title}" if numbers else levels[-1].load_title
+
+
+def _loads(levels: Sequence[Level]) -> list[Level]:
+    """Return the levels without those that differ in the lengths of a grid alone."""
+    return list({(level.streams, level.rate): level for level in reversed(levels)}.values())[::-1]
+
+
+def _cells(load: Load) -> str:
+    """ "prompts of 128 and 512 tokens, answers of 64 and 256", the lengths of a grid; "" without them."""
+    if load.cells is None:
+        return ""
+    parts = [("prompts", load.cells.prompt_tokens), ("answers", load.cells.max_tokens)]
+    return ", ".join(f"{what} of {listed(map(str, values))} tokens" for what, values in parts if values)
 
 
 def _length(load: Load, levels: Sequence[Level]) -> str:

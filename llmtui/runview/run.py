@@ -257,15 +257,16 @@ class RunView:
         growth = 0.0 if done else _GROWTH * max(1.0, most / _MANY)
         if cached is not None and cached[0] == states and cached[1] <= count <= cached[1] * (1 + growth):
             return cached[2]
+        at = self.load_at(level)
         verdict = judge(
             backend_views,
-            self.plan.config,
+            self.plan.config_at(at.level if at is not None else None),
             self.machine,
             metric,
             record=self.own_error(),
             spreads=self.plan.spreads,
             done=done,
-            at=self.load_at(level),
+            at=at,
         )
         self._verdicts[metric, level] = (states, count, verdict)
         return verdict

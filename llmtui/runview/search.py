@@ -41,9 +41,12 @@ _CACHES: weakref.WeakKeyDictionary[RunView, _Cache] = weakref.WeakKeyDictionary(
 
 
 def has_search(run_view: RunView) -> bool:
-    """Whether a run can have a knee, or the most streams: a search, or a closed loop of 4 levels or more."""
-    levels = run_view.plan.levels
-    return bool(run_view.plan.load.search) or (len(levels) >= LEAST_LEVELS and not levels[0].open)
+    """Whether a run can have a knee, or the most streams: a search, or a closed loop of 4 levels or more.
+
+    The levels of a grid differ in their lengths too, so it has none.
+    """
+    levels, load = run_view.plan.levels, run_view.plan.load
+    return bool(load.search) or (len(levels) >= LEAST_LEVELS and not levels[0].open and load.cells is None)
 
 
 def found_of(run_view: RunView, name: str) -> Found:

@@ -17,6 +17,7 @@ from llmtui.config import schema
 from llmtui.config.loads import check_load, check_metric
 from llmtui.config.places import Place
 from llmtui.config.run_checks import check_run
+from llmtui.config.sweeps import check_cells
 from llmtui.model import (
     FAILED,
     RESTING,
@@ -321,7 +322,10 @@ def plan_of(row: sqlite3.Row) -> Plan:
         raise ValueError("the path of the model in the plan is not absolute")
     try:
         check_run(plan.config, Place("the plan").section("run"), Path("/"))
-        plan = msgspec.structs.replace(plan, load=check_load(plan.load, Place("the plan").section("load")))
+        place = Place("the plan").section("load")
+        load = check_load(msgspec.structs.replace(plan.load, cells=None), place)
+        plan = msgspec.structs.replace(plan, load=msgspec.structs.replace(load, cells=plan.load.cells))
+        check_cells(plan.load, place)
         check_metric(plan.config, plan.load, Place("the plan").section("run"))
     except schema.ConfigError as error:
         raise ValueError(str(error)) from None

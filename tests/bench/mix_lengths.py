@@ -85,8 +85,9 @@ def main() -> None:
         errors = [100 * (counted / planned - 1) for planned, counted in found]
         within = sum(abs(error) <= 1 for error in errors)
         print(
-            f"{engine}: mix {arguments.mix}, n = {len(errors)}: median error {statistics.median(errors):+.2f}%, largest "
-            f"{max(errors, key=abs):+.2f}%, within 1%: {within} of {len(errors)}, {time.monotonic() - began:.0f} s"
+            f"{engine}: mix {arguments.mix}, n = {len(errors)}: median error {statistics.median(errors):+.2f}%, "
+            f"largest {max(errors, key=abs):+.2f}%, within 1%: {within} of {len(errors)}, "
+            f"{time.monotonic() - began:.0f} s"
         )
         for note in notes:
             if "prompts of the mix" in note:

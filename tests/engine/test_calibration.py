@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtui.model import Backend, Iteration, Plan, Prompts
+from llmtui.engine.calibration import Counted, corrected
+from llmtui.model import Backend, Calibration, Iteration, Plan, Prompts
 from llmtui.store.open import open_store
 from tests.engine.helpers import Followed, engine_for, load_of, notes_of, truth_backend
 
@@ -63,6 +64,18 @@ async def test_prompts_have_the_lengths_of_the_mix(more: list[str], how: str) ->
     assert "a word is 1.37" in note and note.endswith(f"{how}, chat template and fresh line are 24")
 
 
+def test_short_prompts_correct_the_overhead_and_long_ones_the_words() -> None:
+    before = Calibration(tokens_per_word=1.2, overhead=22.0, source="usage")
+    short = corrected(before, [Counted(64, 101)] * 20)
+    assert short.overhead == pytest.approx(24, abs=0.3) and short.tokens_per_word == pytest.approx(1.2, abs=0.005)
+    long = corrected(before, [Counted(2000, 2470)] * 20)
+    assert long.overhead == pytest.approx(22, abs=1.5) and long.tokens_per_word == pytest.approx(1.224, abs=0.001)
+    both = corrected(before, [Counted(words, round(25 + 1.22 * words)) for words in (40, 80, 2000, 4000)] * 5)
+    assert both.overhead == pytest.approx(25, abs=0.6) and both.tokens_per_word == pytest.approx(1.22, abs=0.0005)
+    assert corrected(before, []) == before
+    assert corrected(before, [Counted(64, 20_000)]) == before
+
+
 @pytest.mark.slow
 async def test_a_published_mix_is_scaled_to_the_smallest_context() -> None:
     plan = mix_of("chat", counting("a", "--slots", "4", "--context", "1024"), counting("b"))
@@ -78,7 +91,7 @@ async def test_lengths_that_the_user_set_are_not_changed() -> None:
     run = await finished(plan)
     failure = run.run_view.backends["a"].state.failure
     assert failure is not None and failure.message == (
-        "the mix D(1000,100) has requests of 1,100 tokens, and the context of this server has 1,024"
+        "2 streams: the mix D(1000,100) has requests of 1,100 tokens, and the context of this server has 1,024"
     )
     assert {sample.backend for sample in measured(plan)} == {"b"}
 

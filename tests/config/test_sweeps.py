@@ -1,0 +1,136 @@
+"""`[[sweep]]`: its levels and backends, and what is wrong with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtui.config.schema import Config, ConfigError, changed, parse
+from llmtui.config.sweeps import with_variants
+from llmtui.model import Plan
+from llmtui.runview.loads import load_title, short_title
+
+BACKEND = '[[backend]]\nname = "a"\nurl = "http://127.0.0.1:1"\nmodel = "m"\n'
+LAUNCHED = '[[backend]]\nname = "b"\nlaunch = ["server", "-t", "{threads}", "-m", "{model}"]\nmodel = "/x.gguf"\n'
+EMBEDDED = '[[backend]]\nname = "e"\nembedded = "llama.cpp"\n'
+
+
+def config(text: str, *backends: str) -> Config:
+    return parse(text + "".join(backends or [BACKEND]), source="c.toml", folder=Path("/x"), environ={})
+
+
+def grid(settings: Config, most: int = 100) -> Plan:
+    return with_variants(settings.plan(), settings.grid, settings.place.sweep(0), most)
+
+
+def test_lengths_are_levels_of_each_load() -> None:
+    plan = grid(config("[load]\nconcurrency = [1, 8]\n[[sweep]]\nmax_tokens = [64, 256]\nprompt_tokens = [512]\n"))
+    assert [level.title for level in plan.levels] == [
+        "1 stream, 512/64 tokens",
+        "1 stream, 512/256 tokens",
+        "8 streams, 512/64 tokens",
+        "8 streams, 512/256 tokens",
+    ]
+    assert [level.number for level in plan.levels] == [1, 2, 3, 4]
+    assert plan.head_level == plan.levels[3]
+    assert [plan.prompts_at(level).mix for level in plan.levels[:2]] == ["D(512,64)", "D(512,256)"]
+    assert plan.config_at(plan.levels[1]).max_tokens == 256
+    assert load_title(plan) == ("closed loop at 1 and 8 streams, prompts of 512 tokens, answers of 64 and 256 tokens")
+    assert short_title(plan.levels) == "closed loop 1 8, 2 lengths"
+
+
+def test_lengths_without_a_load_are_levels_of_one_stream() -> None:
+    plan = grid(config("[[sweep]]\nmax_tokens = [1, 16]\n"))
+    assert [level.title for level in plan.levels] == ["1 stream, 1 token", "1 stream, 16 tokens"]
+    assert plan.config.metric == "output_tokens_per_s"
+    assert plan.prompts_at(plan.levels[0]) == plan.prompts
+
+
+def test_settings_of_servers_are_backends() -> None:
+    text = "[[sweep]]\nthreads = [1, 4]\n[[sweep]]\nargs = [['-fa'], []]\n"
+    plan = grid(config(text, BACKEND, LAUNCHED, EMBEDDED))
+    assert [backend.name for backend in plan.backends] == [
+        "a",
+        "b threads=1 -fa",
+        "b threads=1",
+        "b threads=4 -fa",
+        "b threads=4",
+        "e threads=1",
+        "e threads=4",
+    ]
+    assert [backend.threads for backend in plan.backends] == [0, 1, 1, 4, 4, 1, 4]
+    assert plan.backends[1].launch[-2:] == ["{model}", "-fa"]
+    assert plan.levels == []  # a race of the variants
+
+
+def test_models() -> None:
+    plan = grid(config("[[sweep]]\nmodel = ['/m/one.gguf', '/m/two.gguf']\n", LAUNCHED, EMBEDDED))
+    assert [(backend.name, backend.model) for backend in plan.backends] == [
+        ("b one", "/m/one.gguf"),
+        ("b two", "/m/two.gguf"),
+        ("e one", "/m/one.gguf"),
+        ("e two", "/m/two.gguf"),
+    ]
+
+
+def test_names_of_variants_are_short_and_different() -> None:
+    long = "--a-very-long-argument-of-a-server=with-a-value"
+    plan = grid(config(f"[[sweep]]\nargs = [['{long}-1'], ['{long}-2']]\n", LAUNCHED))
+    names = [backend.name for backend in plan.backends]
+    assert len(set(names)) == 2 and all(len(name) <= 40 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[sweep]]\nmax_tokens = []", "c.toml:2: [[sweep]]: max_tokens: the list is empty"),
+        ("[[sweep]]\nmax_token = [1]", "c.toml:2: [[sweep]]: unknown key 'max_token'; did you mean 'max_tokens'?"),
+        ("[[sweep]]\nmax_tokens = [1, 2, 1]", "c.toml:2: [[sweep]]: max_tokens: 1 is listed twice"),
+        ("[[sweep]]\nmax_tokens = [0]", "c.toml:2: [[sweep]]: max_tokens: expected 1 to 1000000, got 0"),
+        ("[[sweep]]\nmax_tokens = 5", "c.toml:2: [[sweep]]: max_tokens: expected a list, such as"),
+        ("[[sweep]]\nargs = ['-fa']", "c.toml:2: [[sweep]]: args: expected a list, such as"),
+        ("[[sweep]]\nmodel = [' ']", "c.toml:2: [[sweep]]: model: expected the name of a model or a file"),
+        ("[sweep]\nmax_tokens = [5]", "c.toml:1: [sweep] is a single table; write [[sweep]], with two brackets"),
+        (
+            "[[sweep]]\nthreads = [1]\n[[sweep]]\nthreads = [2]",
+            "c.toml:4: [[sweep]]: threads: is in another [[sweep]] too; write one list",
+        ),
+    ],
+)
+def test_bad_tables(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config(text + "\n")
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("[[sweep]]\nmax_tokens = [1, 2]\n", {"search": "knee"}, "c.toml:1: [[sweep]]: a search chooses the levels"),
+        ("[[sweep]]\nthreads = [1]\n", {}, "c.toml:2: [[sweep]]: threads: llmtui sets the threads of servers that it"),
+        ("[[sweep]]\nargs = [['-fa']]\n", {}, "c.toml:2: [[sweep]]: args: these words are added to launch, and no"),
+        ("[[sweep]]\nmax_tokens = [1, 2]\n", {"mix": "chat"}, "c.toml:2: [[sweep]]: max_tokens: the mix 'chat' sets"),
+        (
+            "[prompts]\nfile = 'p.jsonl'\n[[sweep]]\nprompt_tokens = [9]\n",
+            {},
+            "c.toml:4: [[sweep]]: prompt_tokens: a file of prompts is given too",
+        ),
+        (
+            f"[load]\nconcurrency = [1, 2, 4]\n[[sweep]]\nmax_tokens = {list(range(1, 20))}\n",
+            {},
+            "c.toml:3: [[sweep]]: 57 levels, of loads and lengths; a run has at most 50",
+        ),
+    ],
+)
+def test_grids_that_cannot_be_carried_out(text: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        grid(changed(config(text), options))
+    assert str(caught.value).startswith(message)
+
+
+def test_too_many_backends() -> None:
+    with pytest.raises(ConfigError) as caught:
+        grid(config(f"[[sweep]]\nthreads = {list(range(1, 12))}\n", EMBEDDED), most=10)
+    assert str(caught.value) == "c.toml:1: [[sweep]]: 11 backends; a run compares at most 10"
