@@ -142,7 +142,7 @@ def load_keys() -> str:
     """The keys of [load]."""
     from llmtui.model import Load
 
-    return _config_keys("load", Load, frozenset({"trace_turn"}))
+    return _config_keys("load", Load, frozenset({"trace_turn", "cells"}))
 
 
 def slo_keys() -> str:

@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from llmtui.cli.options import refuse
 from llmtui.model import Plan
+from llmtui.model.errors import UsageError
 from llmtui.runview.loads import duration
 from llmtui.text.format import plural
 
@@ -28,6 +28,6 @@ def confirm(plan: Plan, *, yes: bool) -> None:
     text += f", {plural(plan.config.iterations, 'round')}"
     text += f", at least {duration(least_s)}" if least_s else ""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        refuse(f"{text}; to carry it out add --yes, or list fewer values in [[sweep]]")
+        raise UsageError(f"{text}; to carry it out add --yes, or list fewer values in [[sweep]]")
     if not click.confirm(f"{text}. Carry it out?", err=True):
-        refuse("the grid was not started; list fewer values in [[sweep]]")
+        raise UsageError("the grid was not started; list fewer values in [[sweep]]")

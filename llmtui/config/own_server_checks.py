@@ -13,6 +13,8 @@ from llmtui.config.frameworks import UNKNOWN, framework, framework_of_server
 from llmtui.config.places import Place
 from llmtui.model import Backend
 
+#: The most threads of a server.
+MAX_THREADS = 4096
 #: Settings that cannot be combined with these.
 _NOT_WITH_SERVER = ("url", "launch", "embedded", "model", "ready", "answer", "body")
 _NOT_WITH_EMBEDDED = ("url", "launch", "model", "program", "env")
@@ -61,6 +63,19 @@ def check_env(backend: Backend, where: Place) -> None:
             raise ConfigError(f"{where.key('env')}: expected the name of an environment variable, got {show(name)}")
         if "\0" in value:
             raise ConfigError(f"{where.key('env').field(name)}: contains a NUL character")
+
+
+def check_threads(backend: Backend, where: Place) -> None:
+    """Raise ConfigError for `threads` out of range, or of a server that llmtui does not start."""
+    if not 0 <= backend.threads <= MAX_THREADS:
+        raise ConfigError(
+            f"{where.key('threads')}: expected 0 (those of [run]) to {MAX_THREADS}, got {show(backend.threads)}"
+        )
+    if backend.threads and not backend.launched:
+        raise ConfigError(
+            f"{where.entry('threads')}: threads requires launch, server or embedded: llmtui cannot set those of a "
+            "server that it does not start; remove threads"
+        )
 
 
 def distinct(backends: list[Backend], unnamed: Collection[int]) -> list[Backend]:

@@ -26,7 +26,7 @@ from llmtui.config.loads import check_load, check_metric, with_metric
 from llmtui.config.named_secrets import named_secrets, secret_env
 from llmtui.config.objectives import check_objectives, check_slo
 from llmtui.config.ollama_host import ollama_url
-from llmtui.config.own_server_checks import check_env, distinct, on_shared_file
+from llmtui.config.own_server_checks import check_env, check_threads, distinct, on_shared_file
 from llmtui.config.places import Option, Place
 from llmtui.config.prompts import check_prompts
 from llmtui.config.requests import check_requests
@@ -297,6 +297,7 @@ def _check_backend(
         language = backend.language or facts.language
         backend = msgspec.structs.replace(backend, framework=facts.title, language=language)
     backend = msgspec.structs.replace(backend, framework=backend.framework or backend.name)
+    check_threads(backend, where)
     if backend.on_shared_file:
         backend = on_shared_file(backend, folder, where)
         check_requests(backend, where)

@@ -15,6 +15,7 @@ import msgspec
 
 from llmtui.config.errors import ConfigError, show, suggestion
 from llmtui.config.loads import MAX_LEVELS
+from llmtui.config.own_server_checks import MAX_THREADS
 from llmtui.config.places import Place
 from llmtui.model import Backend, Cells, Load, Plan, Prompts, Struct
 from llmtui.model.mixes import MOST_TOKENS
@@ -22,7 +23,6 @@ from llmtui.text import sanitize
 
 #: The longest name of a backend, in characters.
 _NAME_CHARS = 40
-_MAX_THREADS = 4096
 
 
 class Sweep(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +39,7 @@ class Sweep(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _KEYS = Sweep.__struct_fields__
-_RANGES = {"max_tokens": MOST_TOKENS, "prompt_tokens": MOST_TOKENS, "threads": _MAX_THREADS}
+_RANGES = {"max_tokens": MOST_TOKENS, "prompt_tokens": MOST_TOKENS, "threads": MAX_THREADS}
 
 
 def check_sweep_names(table: Mapping[str, Any], root: Place) -> None:
