@@ -121,14 +121,12 @@ def load_changes(load: Load, given: dict[str, Any], option: Option) -> Load:
         # As in vLLM, where 1 is Poisson.
         changes["arrival"] = "poisson" if changes["burstiness"] == 1 else "gamma"
     unset = Load()
-    if "search" in changes and "request_rate" not in changes and load.request_rate:
-        changes.setdefault("concurrency", unset.concurrency)
     if "trace" in changes:
         changes["trace"] = absolute(changes["trace"], Path.cwd())
         load = msgspec.structs.replace(load, **{key: getattr(unset, key) for key in _NOT_OF_TRACES})
     elif any(key in changes for key in _INSTEAD_OF_TRACES):
         load = msgspec.structs.replace(load, trace="", time_scale=1.0)
-    if "concurrency" in changes:
+    if "concurrency" in changes or ("search" in changes and "request_rate" not in changes):
         load = msgspec.structs.replace(load, request_rate=[], **{k: getattr(unset, k) for k in _OF_OPEN_LOOPS})
     if "request_rate" in changes:
         load = msgspec.structs.replace(load, concurrency=unset.concurrency, search="")

@@ -140,6 +140,8 @@ def _length(load: Load) -> str:
 
 
 def _titles(load: Load) -> str:
+    if load.search:
+        return f"search {load.search} up to {load.search_until}"
     return " ".join(level.title if level.trace else f"{level.rate or level.streams:g}" for level in load.levels)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from llmtui.model import Iteration, Plan, State, is_load
+from llmtui.model import Iteration, Level, Plan, State, is_load
 from llmtui.stats.metrics import METRICS
 from llmtui.store import validate
 from llmtui.store.limits import rows
@@ -143,7 +143,12 @@ def _load(
         )
 
     backends = [backend(name) for name in names]
-    return msgspec.structs.replace(run, backends=backends, level=level.title, metric=metric.key)
+    return msgspec.structs.replace(run, backends=backends, level=_level_of(plan, level), metric=metric.key)
+
+
+def _level_of(plan: Plan, level: Level) -> str:
+    """The level whose figures a listing shows; of a search the first one, which every backend has."""
+    return f"{plan.load.search} search, {level.title}" if plan.load.search else level.title
 
 
 def _duration(row: sqlite3.Row, key: str) -> float | None:

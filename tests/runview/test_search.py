@@ -1,0 +1,110 @@
+"""What a search has found, in words and as records; a sweep of four levels has a knee too."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from llmtui.export.csv import results_csv
+from llmtui.export.json import run_json
+from llmtui.export.jsonl import search_lines
+from llmtui.export.table import summary_table
+from llmtui.model import Load, Slo, TurnDone
+from llmtui.runview.run import RunView
+from llmtui.runview.search import search_sentences, search_text
+from tests import build, loads
+
+KNEE = Load(concurrency=[1, 16], requests=40, search="knee")
+SLO = Load(concurrency=[1, 16], requests=40, search="slo")
+
+
+def throughput(slots: int, load: Load) -> Callable[[int, int], Mapping[str, Any]]:
+    """Fields of the turns of a server with slots: its throughput differs a little from round to round."""
+
+    def of(number: int, level: int) -> Mapping[str, Any]:
+        streams = load.levels[level - 1].streams
+        return {"output_tokens_per_s": 100.0 * min(streams, slots) * (1 + 0.004 * (-1) ** number)}
+
+    return of
+
+
+def searched(load: Load, probed: Mapping[str, list[int]], fields: Mapping[str, Any], slo: Slo | None = None) -> RunView:
+    """A view of a finished search, in which each backend had turns at its own levels."""
+    plan = loads.plan(*probed, load=load, iterations=6)
+    view = build.run_view(msgspec.structs.replace(plan, slo=slo or Slo()), keep=0)
+    for name, levels in probed.items():
+        for level in levels:
+            for number in range(1, 7):
+                made = loads.turn(name, number, level, **fields[name](number, level))
+                view.apply(TurnDone(turn=made))
+        view.apply(build.changed(name, planned=6, slots=16))
+    return view
+
+
+def test_the_sentences_of_a_search_for_the_knee() -> None:
+    probed = {"four": [1, 2, 3, 4, 8], "six": [1, 2, 4, 5, 6, 8, 16]}
+    view = searched(KNEE, probed, {"four": throughput(4, KNEE), "six": throughput(6, KNEE)})
+    assert search_sentences(view) == [
+        "knee of four: 4 streams (95%: 4 to 4), 400 output tokens/s at the plateau",
+        "knee of six: 6 streams (95%: 6 to 6), 600 output tokens/s at the plateau",
+        "the knee of six is at more streams than that of four",
+    ]
+    assert [search_text(view, name) for name in probed] == ["knee 4 (4 to 4)", "knee 6 (6 to 6)"]
+    assert [level.streams for level in view.levels_shown] == [1, 2, 3, 4, 5, 6, 8, 16]
+    assert not view.verdict().counts and view.verdict().fastest == "", "no level was fixed before"
+    rows = [row.split(",")[0] for row in results_csv(view).splitlines()[1:]]
+    assert len(rows) == 12, "a backend has rows of the levels that it measured"
+    assert "knee of four: 4 streams" in summary_table(view, 200)
+
+
+def test_what_was_not_reached_is_a_lower_bound() -> None:
+    view = searched(KNEE, {"a": [1, 2, 4, 8, 16]}, {"a": throughput(1000, KNEE)})
+    assert search_sentences(view) == ["knee of a: not reached up to 16 streams (1600 output tokens/s), so at 9 or more"]
+    assert search_text(view, "a") == "knee 9 or more"
+
+
+def keeping(most: int) -> Callable[[int, int], Mapping[str, Any]]:
+    return lambda _, level: {"kept": 40 if level <= most else 10, "missed": 0 if level <= most else 30}
+
+
+def test_the_sentences_of_a_search_for_the_most_streams() -> None:
+    probed = {"a": [1, 2, 4, 8, 6, 7], "b": [1]}
+    view = searched(SLO, probed, {"a": keeping(6), "b": keeping(0)}, Slo(ttft_s=0.2, share=0.9))
+    assert search_sentences(view) == [
+        "a keeps the objectives up to 6 streams (100% kept); misses them at 7 (25.0% kept)",
+        "b does not keep the objectives even at 1 stream: 25.0% of its requests keep them, 90% should",
+        "a keeps the objectives at more streams than b",
+    ]
+    assert [search_text(view, name) for name in probed] == ["keeps up to 6", "keeps none"]
+
+
+def test_a_sweep_of_four_levels_has_a_knee_and_one_of_three_has_none() -> None:
+    load = Load(concurrency=[1, 2, 4, 8], requests=40)
+    view = loads.raced({"a": 1.0}, load, rounds=6, fields={"a": throughput(4, load)})
+    # 3 was not measured.
+    assert search_sentences(view) == ["knee of a: 4 streams (95%: 3 to 4), 400 output tokens/s at the plateau"]
+    three = Load(concurrency=[1, 2, 4], requests=40)
+    assert search_sentences(loads.raced({"a": 1.0}, three, rounds=6, fields={"a": throughput(4, three)})) == []
+    assert (
+        search_sentences(loads.raced({"a": 1.0}, Load(request_rate=[1.0, 2.0, 3.0, 4.0], requests=40), rounds=3)) == []
+    )
+
+
+def test_the_records_of_a_search() -> None:
+    probed = {"four": [1, 2, 3, 4, 8], "six": [1, 2, 4, 5, 6, 8, 16]}
+    view = searched(KNEE, probed, {"four": throughput(4, KNEE), "six": throughput(6, KNEE)})
+    found = json.loads(run_json(view))["search"]
+    assert (found["kind"], found["searched"], found["until"]) == ("knee", True, 16)
+    assert found["backends"][0]["knee"] == {
+        "streams": 4, "low": 4, "high": 4, "plateau": found["backends"][0]["knee"]["plateau"],
+        "reached": True, "sure": True, "failed_at": 0,
+    }  # fmt: skip
+    assert [probe["streams"] for probe in found["backends"][0]["probes"]] == [1, 2, 3, 4, 8]
+    assert found["comparisons"] == [{"backends": ["four", "six"], "more": "six"}]
+    lines = [json.loads(line) for line in search_lines(view)]
+    assert [(line["type"], line["name"]) for line in lines] == [("search", "four"), ("search", "six")]
+    assert all(re.fullmatch(r"knee of \w+: .*", line["sentence"]) for line in lines)
