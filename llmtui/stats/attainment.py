@@ -1,8 +1,9 @@
 """The share of requests that keep the objectives at a level, with its interval.
 
-Requests of one turn are not independent, as one that is slow delays the next: turns are the samples. Their mean has an
-interval by Student's t. Few turns may all have the same share by chance, such as 1, so the interval is never narrower
-than that of independent requests (Wilson 1927). Two backends are compared by the differences of their turns' shares.
+Requests of one turn are not independent, as one that is slow delays the next: turns are the samples. The interval of a
+share (Wilson 1927) is that of as many independent requests as would differ so much from turn to turn, with Student's t
+for the number of turns. Few turns may all have the same share by chance, such as 1, so it is never narrower than that
+of as many independent requests as there were. Two backends are compared by the differences of their turns' shares.
 """
 
 from __future__ import annotations
@@ -39,13 +40,17 @@ def attainment(shares: Sequence[float], requests: int = 0, level: float = LEVEL)
     if not shares:
         raise ValueError("an attainment needs at least one turn")
     mean, turns = statistics.fmean(shares), len(shares)
-    low, high = (0.0, 1.0) if turns < 2 and not requests else (mean, mean)
-    if turns > 1:
-        half = reach(turns - 1, level) * statistics.stdev(shares) / math.sqrt(turns)
-        low, high = mean - half, mean + half
-    if requests:
-        of_requests = _wilson(min(1.0, max(0.0, mean)), requests, level)
-        low, high = min(low, of_requests[0]), max(high, of_requests[1])
+    variance = statistics.variance(shares) / turns if turns > 1 else 0.0
+    if not requests:
+        half = reach(turns - 1, level) * math.sqrt(variance) if turns > 1 else 1.0
+        return mean, max(0.0, mean - half), min(1.0, mean + half)
+    inside = min(1.0, max(0.0, mean))
+    low, high = _wilson(inside, requests, NormalDist().inv_cdf((1 + level) / 2))
+    if variance > 0 and 0 < inside < 1:
+        # As many independent requests would have this variance.
+        fewer = inside * (1 - inside) / variance
+        of_turns = _wilson(inside, fewer, reach(turns - 1, level))
+        low, high = min(low, of_turns[0]), max(high, of_turns[1])
     return mean, max(0.0, low), min(1.0, high)
 
 
@@ -62,11 +67,10 @@ def keeps(shares: Sequence[float], share: float, requests: int = 0, level: float
     return "yes" if low > share else "no" if high < share else "undecided"
 
 
-def _wilson(share: float, n: int, level: float) -> tuple[float, float]:
-    z2 = NormalDist().inv_cdf((1 + level) / 2) ** 2
-    middle = share + z2 / (2 * n)
-    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
-    return (middle - half) / (1 + z2 / n), (middle + half) / (1 + z2 / n)
+def _wilson(share: float, n: float, z: float) -> tuple[float, float]:
+    middle = share + z * z / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
 
 class AttainmentDifference(Struct, frozen=True):

@@ -57,6 +57,12 @@ def test_without_shares() -> None:
         attainment([])
 
 
+def test_shares_that_differ_more_than_those_of_independent_requests_count_as_fewer() -> None:
+    steady, wandering = attainment([0.9] * 6, 240), attainment([0.8, 1.0] * 3, 240)
+    assert steady[0] == wandering[0] == pytest.approx(0.9)
+    assert wandering[1] < 0.75 < 0.85 < steady[1] and steady[2] < wandering[2] < 1.0
+
+
 @pytest.mark.parametrize(("turns", "wander"), [(6, 0.0), (6, 0.05), (10, 0.02)])
 def test_interval_holds_the_truth(turns: int, wander: float) -> None:
     """1,000 runs of turns of 40 requests, of a server whose share differs from turn to turn."""

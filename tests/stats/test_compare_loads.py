@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import msgspec
 import pytest
 
-from llmtui.model import Load
+from llmtui.model import Load, Slo
 from llmtui.runview.against import side_of
 from llmtui.stats.compare_runs import across, comparable, counting
 from llmtui.stats.gate import gate
@@ -63,3 +66,18 @@ def test_equal_loads_are_compared_by_their_turns() -> None:
     assert counting(a, side_of(loads.raced({"a": 1.0}, OPEN))) == "latency"
     assert counting(*[side_of(build.run_view(build.plan("a", metric="ttft")))] * 2) == "latency", "as in 0.1.0"
     assert build.plan("a").load == RACE
+
+
+def test_goodput_under_different_objectives_is_not_compared() -> None:
+    """The other metrics are."""
+    views = [
+        loads.raced({"a": 1.0, "b": 1.0}, fields={name: {"goodput_per_s": 5.0} for name in "ab"}) for _ in range(2)
+    ]
+    for view, ttft_s in zip(views, (0.2, 0.5), strict=True):
+        view.plan = msgspec.structs.replace(view.plan, slo=Slo(ttft_s=ttft_s))
+    a, b = map(side_of, views)
+    b = dataclasses.replace(b, run="s")
+    result = across(a, b, [("a", "a"), ("b", "b")], "goodput")
+    (check,) = [check for check in result.differences if check.code == "objectives"]
+    assert check.level == "void"
+    assert comparable(a, b, "output_tokens_per_s") and not comparable(a, b, "goodput")
