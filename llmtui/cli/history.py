@@ -13,6 +13,8 @@ from llmtui.model.errors import UsageError
 from llmtui.runview.against import Against
 from llmtui.runview.launches import plan_words
 from llmtui.runview.loads import load_sentence
+from llmtui.runview.mixes import mix_sentence
+from llmtui.runview.prompts import prompts_sentence
 from llmtui.runview.run import RunView
 from llmtui.store.errors import StoreError
 from llmtui.store.history import Store
@@ -83,6 +85,8 @@ def show_run(run: str, path: str, *, label: str | None, note: str | None) -> int
         counts = f"{plan_words(config, iterations, warmups)}, per backend"
     counts = load_sentence(stored.plan) or counts
     print(f"{counts}, up to {plural(config.max_tokens, 'token')}, {sanitize(config.order)}")
+    if sentence := prompts_sentence(stored.plan) or mix_sentence(stored.plan.prompts.mix):
+        print(sentence)
     if stored.note:
         print(f"note: {sanitize(stored.note, 2000)}")
     print_table(_run_view(stored))

@@ -21,6 +21,7 @@ from llmtui.config.places import Place
 from llmtui.config.schema import MAX_BACKENDS, Config, ConfigError, UiConfig, load, load_named_by_history
 from llmtui.config.source import words_of
 from llmtui.config.sweeps import with_variants
+from llmtui.load.prompt_files.inspection import check_unchanged
 from llmtui.model import Backend, Plan
 from llmtui.model.errors import UsageError
 from llmtui.store.errors import NoRunError
@@ -67,6 +68,7 @@ def resumable(
             place = settings.place_of(old.name) if known else settings.place.backend(0, f"backend {old.name!r}")
             raise _changed(plan, place.key(differences[0]))
         chosen.append(fresh[differences.index("")])
+    check_unchanged(plan.prompts)
     return msgspec.structs.replace(plan, backends=chosen), settings.ui
 
 

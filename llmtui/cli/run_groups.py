@@ -92,7 +92,12 @@ def _same_plan(one: Plan, other: Plan) -> bool:
     # A program that moved is the same server: its version tells.
     backends = [{b.name: msgspec.structs.replace(b, program="") for b in plan.backends} for plan in (one, other)]
     same_line = one.fresh_role == other.fresh_role or not one.config.fresh_prompt
-    same = same_line and one.load == other.load and same_work(one.config, other.config)
+    same = (
+        same_line
+        and one.load == other.load
+        and one.prompts.work == other.prompts.work
+        and same_work(one.config, other.config)
+    )
     return same and backends[0] == backends[1]
 
 

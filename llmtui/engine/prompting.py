@@ -58,7 +58,8 @@ def request_of(target: Target, prompt: Asked, fresh_line: str, limit: int | None
     request = target.request(TEXT, PLACEHOLDER if fresh_line else "", LIMIT)
     limit = limit or prompt.max_tokens or usual
     body = Template(body=request.body).of(1, msgspec.structs.replace(prompt, max_tokens=limit))
-    body = body.replace(PLACEHOLDER.encode(), fresh_line.encode(), 1)
+    if fresh_line:
+        body = body.replace(PLACEHOLDER.encode(), fresh_line.encode(), 1)
     sent = limit if request.max_tokens == LIMIT else request.max_tokens
     return msgspec.structs.replace(request, body=body, max_tokens=sent)
 

@@ -34,6 +34,8 @@
     absent          the frameworks that were wanted and not on this machine: `framework`, `reason`, `remedy`
     others          servers of this machine that were not measured: `framework`, `url`, `models`
     accuracy        the newest record of `llmtui accuracy` on this machine (llmtui.model.accuracy), null without one
+    prompts         `[prompts]` as configured, with `facts`: what was known of the file; only if requests have
+                    prompts of their own
 
 A load also has these; its `backends`, `comparisons`, `verdict` and `checks` are those of the level that counts:
 
@@ -71,6 +73,7 @@ from llmtui.model import (
     Level,
     Load,
     Machine,
+    Prompts,
     RunConfig,
     Slo,
     Struct,
@@ -217,6 +220,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     levels: list[LevelRecord] = []
     turns: list[Turn] = []
     search: SearchRecord | None = None
+    prompts: Prompts | None = None
     requests: list[Iteration] = []
 
 
@@ -285,9 +289,11 @@ def _document(run_view: RunView) -> str:
         levels=[_level(run_view, level) for level in run_view.levels_shown],
         turns=_turns(run_view),
         search=search_record(run_view),
+        prompts=plan.prompts,
     )
     # Requests follow piece by piece.
-    only = {RunRecord: frozenset({"requests"})} if plan.levels else _LOADS_ONLY | {RunRecord: _OF_LOADS | {"requests"}}
+    absent = {"requests"} if plan.prompts.given else {"requests", "prompts"}
+    only = {RunRecord: frozenset(absent)} if plan.levels else _LOADS_ONLY | {RunRecord: _OF_LOADS | absent}
     return plain_json(_full(record, _LEFT_OUT | only))
 
 

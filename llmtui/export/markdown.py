@@ -102,7 +102,7 @@ def _origin(run_view: RunView) -> str:
         f"at most {plural(config.max_tokens, 'token')}",
         config.order,
         f"temperature {config.temperature:g}",
-        f"prompt {code(config.prompt, 200)}",
+        f"prompts: {code(plan.prompts.title, 200)}" if plan.prompts.given else f"prompt {code(config.prompt, 200)}",
     ]
     means = "TTFT is the median; tokens/s is the decode speed of one stream" if not plan.levels else HEADING
     return (

@@ -21,6 +21,8 @@ LIMIT = 871_562_943
 
 _encode = msgspec.json.Encoder().encode
 _USER = b'{"role":"user","content":"'
+_SYSTEM = b'{"role":"system","content":"'
+_FRESH = PLACEHOLDER.encode() + b'"},'
 
 
 class Message(Struct, frozen=True):
@@ -79,6 +81,10 @@ class Template(Struct, frozen=True):
         # What stands before the text, such as a fresh line, goes before the first message.
         line = before[start + len(_USER) :]
         first, *rest = prompt.messages
+        system = before[:start].rfind(_SYSTEM)
+        if first.role == "system" and system >= 0 and before[system + len(_SYSTEM) : start] == _FRESH:
+            # Many chat templates take one system message only.
+            start, line = system, PLACEHOLDER.encode() + b"\\n" + line
         head = b'{"role":' + _encode(first.role) + b',"content":"' + line + _encode(first.content)[1:-1] + b'"}'
         return before[:start] + b",".join([head, *map(_encode, rest)]) + after[2:]
 

@@ -33,7 +33,7 @@ from llmtui.model.plan import (
     redactor,
     secret_values,
 )
-from llmtui.model.prompts import Calibration, PromptFile, Prompts
+from llmtui.model.prompts import NO_PROMPTS, Calibration, PromptFile, Prompts
 from llmtui.model.redacting import redacted
 from llmtui.model.sample import (
     DISTURBED_CORES,
@@ -57,6 +57,7 @@ __all__ = [
     "FAILED",
     "FASTEST_NS",
     "LABELS",
+    "NO_PROMPTS",
     "RESTING",
     "STATE_WORDS",
     "Absent",

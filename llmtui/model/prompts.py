@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 from llmtui.model.base import Struct
+from llmtui.text import sanitize
 
 
 class PromptFile(Struct, frozen=True):
@@ -37,9 +39,32 @@ class Prompts(Struct, frozen=True, forbid_unknown_fields=True):
     facts: PromptFile | None = None
 
     @property
+    def title(self) -> str:
+        """Return "1,204 prompts of chat.jsonl (JSON Lines with messages)", or "the mix chat"; "" for those of [run]."""
+        if self.mix:
+            return f"the mix {sanitize(self.mix, 40)}"
+        if not self.file:
+            return ""
+        name, facts = sanitize(os.path.basename(self.file.rstrip("/")), 60), self.facts
+        if facts is None:
+            return f"prompts of {name}"
+        count = f"{facts.count:,} {facts.what}{'' if facts.count == 1 else 's'}" if facts.count else f"{facts.what}s"
+        return f"{count} of {name} ({facts.format})"
+
+    @property
+    def work(self) -> tuple[str, ...]:
+        """What the prompts are and in which order they are asked, wherever a file lies: equal work has equal ones."""
+        file = self.facts.digest if self.facts is not None else self.file
+        return (file, self.mix, self.sample if self.file else "")
+
+    @property
     def given(self) -> bool:
         """Whether requests have prompts of their own."""
         return bool(self.file or self.mix)
+
+
+#: All requests have the prompt of the run.
+NO_PROMPTS = Prompts()
 
 
 class Calibration(Struct, frozen=True):

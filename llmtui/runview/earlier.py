@@ -112,7 +112,9 @@ class EarlierAttempts:
         config = run_view.plan.config
         contenders = [_then(run_view.backends[name], attempt, config.iterations) for name, attempt in counted.items()]
         record, at = run_view.own_error(), run_view.load_at()
-        verdict = judge(contenders, config, run_view.machine, metric, record=record, at=at)
+        verdict = judge(
+            contenders, config, run_view.machine, metric, record=record, at=at, prompts=run_view.plan.prompts
+        )
         if not verdict.line:
             return None
         return EarlierAttempt(

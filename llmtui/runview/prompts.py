@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from llmtui.config.loads import remarks
-from llmtui.model import Plan, Prompts
+from llmtui.model import Plan
 from llmtui.runview.loads import load_sentence, search_remarks
 from llmtui.runview.mixes import mix_sentence
-from llmtui.text import sanitize
 from llmtui.text.format import plural
 
 
@@ -19,24 +16,11 @@ def before_sentences(plan: Plan) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
-def prompts_title(prompts: Prompts) -> str:
-    """Return "1,204 prompts of chat.jsonl (JSON Lines with messages)"; "" without a file."""
-    if not prompts.file:
-        return ""
-    name = sanitize(os.path.basename(prompts.file.rstrip("/")), 60)
-    facts = prompts.facts
-    if facts is None:
-        return f"prompts of {name}"
-    count = f"{facts.count:,} {facts.what}{'' if facts.count == 1 else 's'}" if facts.count else f"{facts.what}s"
-    return f"{count} of {name} ({facts.format})"
-
-
 def prompts_sentence(plan: Plan) -> str:
     """Say back what is asked: which prompts, and in which order; "" if all requests have the prompt of the run."""
-    title = prompts_title(plan.prompts)
-    if not title:
+    if not plan.prompts.file:
         return ""
-    return f"{title}, {'in the order of the file' if plan.prompts.sample == 'in order' else 'shuffled'}"
+    return f"{plan.prompts.title}, {'in the order of the file' if plan.prompts.sample == 'in order' else 'shuffled'}"
 
 
 def prompt_remarks(plan: Plan) -> list[str]:

@@ -264,6 +264,7 @@ class RunView:
             self.machine,
             metric,
             record=self.own_error(),
+            prompts=self.plan.prompts,
             spreads=self.plan.spreads,
             done=done,
             at=at,

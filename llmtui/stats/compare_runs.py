@@ -213,7 +213,8 @@ def _checked(a: Side, b: Side, pair: tuple[str, str], general: Sequence[Check], 
     if a.run == b.run:
         names, head, machine, config = pair, "", a.machine, a.config
     entries = [_entry(contender, name) for contender, name in zip((first, second), names, strict=True)]
-    findings = checks(entries, config, machine, at=b.at if a.load.head_level == b.load.head_level else None)
+    at = b.at if a.load.head_level == b.load.head_level else None
+    findings = checks(entries, config, machine, at=at, prompts=b.prompts)
     if a.run != b.run:
         findings = [*(c for c in findings if _applies(c, a, b, entries)), *setup_differences(*entries)]
         if a.config.fresh_prompt and b.config.fresh_prompt:

@@ -38,7 +38,13 @@ def same_work(one: Plan, two: Plan) -> bool:
     short, long = sorted((len(one.config.prompt), len(two.config.prompt)))
     settings = all(getattr(one.config, name) == getattr(two.config, name) for name in _WORK)
     same_line = one.fresh_role == two.fresh_role or not one.config.fresh_prompt
-    return long <= _LENGTHS * short and settings and same_line and one.load == two.load
+    return (
+        long <= _LENGTHS * short
+        and settings
+        and same_line
+        and one.load == two.load
+        and one.prompts.work == two.prompts.work
+    )
 
 
 def same_backend(one: Backend, two: Backend) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from llmtui.model import Backend, Load, Machine, RunConfig, Slo
+from llmtui.model import NO_PROMPTS, Backend, Load, Machine, Prompts, RunConfig, Slo
 from llmtui.model import Level as LoadLevel
 from llmtui.stats.at_load import AtLoad
 from llmtui.stats.checks import Check, Entry, Level, checks, severity
@@ -59,6 +59,7 @@ class Side:
     contenders: Mapping[str, Contender]
     load: Load = dataclasses.field(default_factory=Load)
     slo: Slo = dataclasses.field(default_factory=Slo)
+    prompts: Prompts = NO_PROMPTS
 
     @property
     def at(self) -> AtLoad | None:
@@ -71,6 +72,7 @@ def general_differences(a: Side, b: Side) -> Iterator[Check]:
     """Differences of the runs as a whole."""
     yield from _settings(a.config, b.config)
     yield from load_differences(a.load, b.load)
+    yield from _prompts(a.prompts, b.prompts)
     if a.slo.limits != b.slo.limits:
         spoiled = [key for key, metric in METRICS.items() if metric.of_objectives]
         yield _check("objectives", "void", "different objectives", "give both the same [slo]", spoils=spoiled)
@@ -81,6 +83,16 @@ def general_differences(a: Side, b: Side) -> Iterator[Check]:
     if set(others) != set(now):
         text = f"different sets of backends: A {_some(others)}; B {_some(now)}"
         yield _check("company", "note", f"{text}: other running servers affect memory, caches and heat")
+
+
+def _prompts(a: Prompts, b: Prompts) -> Iterator[Check]:
+    """Differences of the prompts: a file is the same one if its digest is, wherever it lies."""
+    if a.work == b.work:
+        return
+    titles = each({"A": a.title or "the prompt of [run]", "B": b.title or "the prompt of [run]"})
+    spoils = [*needing("start"), *needing("length")]
+    text = f"different prompts: {titles}: the work before the first token differs, and perhaps the answers"
+    yield _check("prompts", "void", text, "give both the same prompts", spoils=list(dict.fromkeys(spoils)))
 
 
 def load_differences(a: Load, b: Load) -> Iterator[Check]:

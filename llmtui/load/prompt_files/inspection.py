@@ -8,6 +8,7 @@ import msgspec
 
 from llmtui.load.prompt_files.errors import PromptFileError
 from llmtui.load.prompt_files.records import Records, open_records
+from llmtui.load.prompt_files.source import records_of
 from llmtui.model import PromptFile, Prompts
 
 #: How long lines are checked, in s. In a larger file a bad one is found when it is asked.
@@ -35,6 +36,15 @@ def inspected(prompts: Prompts, check_s: float = CHECK_S) -> Prompts:
     finally:
         records.close()
     return msgspec.structs.replace(prompts, facts=facts)
+
+
+def check_unchanged(prompts: Prompts) -> None:
+    """Raise PromptFileError unless the file is the one that it was before the run. Nothing is sent from another one."""
+    if prompts.file and prompts.facts is None:
+        # A history may come from someone else: the digest shows that its run had this very file.
+        raise PromptFileError(f"{prompts.file}: the history does not say what was in it; start a new run")
+    if prompts.file:
+        records_of(prompts)
 
 
 def _count(path: str, records: Records, until: float) -> int:

@@ -53,32 +53,42 @@ class FilePrompts:
         """See PromptSource. Numbers below 1 are those of the end: the prompts that are asked last."""
         if self._shuffle is not None:
             count = self._records.count()
-            return self._from(self._shuffle((number - 1 + self._first) % count))[1]
+            return _or_raise(self._from(self._shuffle((number - 1 + self._first) % count))[1])
         if number < 1:
-            return self._from((number - 1) % self._records.count())[1]
+            return _or_raise(self._from((number - 1) % self._records.count())[1])
         if number <= len(self._places):
-            return self._from(self._places[number - 1])[1]
+            return _or_raise(self._from(self._places[number - 1])[1])
         while True:
-            place, prompt = self._from(self._places[-1] + 1 if self._places else 0)
+            place, found = self._from(self._places[-1] + 1 if self._places else 0)
             self._places.append(place)
             if len(self._places) == number:
-                return prompt
+                return _or_raise(found)
 
-    def _from(self, place: int) -> tuple[int, Prompt]:
-        """Return the first record from `place` on that has a prompt; after the last one comes the first."""
+    def _from(self, place: int) -> tuple[int, Prompt | PromptFileError]:
+        """Return the first record from `place` on that is to be asked, with its prompt or why it has none that can be.
+
+        After the last record comes the first one.
+        """
         wrapped = False
         while True:
             try:
                 prompt = self._records.prompt(place)
+            except PromptFileError as problem:
+                return place, problem
             except Skip:
                 place += 1
                 continue
             if prompt is not None:
                 return place, prompt
             if wrapped or place == 0:
-                break
+                return 0, PromptFileError(f"{self._path}: no record has a prompt")
             place, wrapped = 0, True
-        raise PromptFileError(f"{self._path}: no record has a prompt")
+
+
+def _or_raise(found: Prompt | PromptFileError) -> Prompt:
+    if isinstance(found, PromptFileError):
+        raise found
+    return found
 
 
 def _state(path: str) -> tuple[int, ...]:

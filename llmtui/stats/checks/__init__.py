@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from llmtui.model import Backend, BackendState, Machine, PairSpread, RunConfig
+from llmtui.model import NO_PROMPTS, Backend, BackendState, Machine, PairSpread, Prompts, RunConfig
 from llmtui.model.accuracy import Record
 from llmtui.stats.at_load import AtLoad
 from llmtui.stats.checks import (
@@ -176,6 +176,7 @@ def checks(
     comparisons: Sequence[Comparison] = (),
     record: Record | None = None,
     at: AtLoad | None = None,
+    prompts: Prompts = NO_PROMPTS,
 ) -> list[Check]:
     """The checks of this race, or of the turns `at` a load: void first, then warnings, then notes.
 
@@ -184,7 +185,7 @@ def checks(
     own-error depends on `comparisons` and on `record`, this machine's accuracy; without a record, it reports shown
     differences that are small.
     """
-    race = Race(_entries(raced), config, machine, comparisons, record, at=at)
+    race = Race(_entries(raced), config, machine, comparisons, record, at=at, prompts=prompts)
     found = [check for run_check in _ALL for check in run_check(race)]
     # Prefill rates are compared only if they count, or in place of what the prompt is part of.
     if config.metric in _PREFILL_RATES or any(spoiled(found, metric) for metric in needing("start")):

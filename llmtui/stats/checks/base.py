@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
-from llmtui.model import Backend, BackendState, Machine, PairSpread, RunConfig, Struct
+from llmtui.model import NO_PROMPTS, Backend, BackendState, Machine, PairSpread, Prompts, RunConfig, Struct
 from llmtui.model.accuracy import Record
 from llmtui.stats.at_load import AtLoad
 from llmtui.stats.checks.evidence import Evidence
@@ -100,7 +100,10 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Race:
-    """What the checks look at. `entries` are the backends with measured iterations, or with turns `at` a load."""
+    """What the checks look at. `entries` are the backends with measured iterations, or with turns `at` a load.
+
+    `prompts` are those of the run, if its requests have prompts of their own.
+    """
 
     entries: Sequence[Entry]
     config: RunConfig
@@ -109,6 +112,12 @@ class Race:
     record: Record | None = None
     spreads: Sequence[PairSpread] = ()
     at: AtLoad | None = None
+    prompts: Prompts = NO_PROMPTS
+
+    @property
+    def other_prompts(self) -> bool:
+        """Whether backends may have asked different prompts: in a turn of a duration the faster one asks more."""
+        return self.prompts.given and self.at is not None and self.at.load.duration_s > 0
 
     @property
     def unit(self) -> str:

@@ -29,7 +29,10 @@ def output_tokens(race: Race) -> Iterator[Check]:
 
 
 def _by_counts(race: Race, entries: list[Entry]) -> Iterator[Check]:
-    at_limit = {e.name for e in entries if _at_limit(e, race.config.max_tokens)}
+    if race.other_prompts:
+        return
+    # Prompts of a file may each have a limit of their own.
+    at_limit = {e.name for e in entries if _at_limit(e, 0 if race.prompts.given else race.config.max_tokens)}
     if len(entries) < 2 or _constant(entries) or len(at_limit) == len(entries):
         return
     medians = {e.name: e.evidence.outputs.median or 0.0 for e in entries}
@@ -71,6 +74,8 @@ def _by_counts(race: Race, entries: list[Entry]) -> Iterator[Check]:
 
 def _by_characters(race: Race) -> Iterator[Check]:
     """If a backend did not report its tokens, compare the lengths of the texts."""
+    if race.other_prompts:
+        return
     written = [e for e in race.sampled if len(e.evidence.characters)]
     medians = {e.name: e.evidence.characters.median or 0.0 for e in written}
     means = {e.name: e.evidence.characters.mean or 0.0 for e in written}
@@ -124,12 +129,14 @@ def _constant(entries: list[Entry]) -> bool:
 def _at_limit(entry: Entry, max_tokens: int) -> bool:
     """Whether the limit ended every answer: then all have its length, though a server may count a token more or less.
 
+    `max_tokens` is 0 if each answer had a limit of its own.
+
     A count that is far from it is of an answer that something else ended, such as a full context.
     """
     reasons, outputs = entry.evidence.reasons, entry.evidence.outputs
     if reasons["length"] < entry.evidence.good or entry.evidence.ended_early or not len(outputs):
         return False
-    return not any(_apart(outputs[at], max_tokens) for at in (0, len(outputs) - 1))
+    return not max_tokens or not any(_apart(outputs[at], max_tokens) for at in (0, len(outputs) - 1))
 
 
 def _counted_rounds(one: Entry, two: Entry) -> list[tuple[int, int, int]]:

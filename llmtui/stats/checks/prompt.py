@@ -39,6 +39,8 @@ def prompt_tokens(race: Race) -> Iterator[Check]:
     small = max(medians.values()) <= min(medians.values()) * (1 + SMALL_SHARE)
     apart = clusters(medians, share=VOID_SHARE)
     most, least = max(medians.values()), min(medians.values())
+    if race.other_prompts:
+        apart, small = [], True
     void = len(apart) > 1 and most - least > _PROMPT_STEP
     # Counts of one prompt never differ this much: one of them is wrong, or is for other work.
     doubtful = void and most > _DOUBTFUL_TIMES * least
@@ -138,7 +140,7 @@ def prefix_cache(race: Race) -> Iterator[Check]:
             text=f"a prefix cache answered for {'' if much else 'a small '}part of the prompt: {percentages}",
             todo=todo if much else "none needed if it is the start of a chat template",
         )
-    elif silent and not race.config.fresh_prompt and len(race.sampled) > 1:
+    elif silent and not race.config.fresh_prompt and not race.prompts.given and len(race.sampled) > 1:
         yield Check(
             code="prefix-cache",
             level="warning",
@@ -173,7 +175,7 @@ def _computes_all(entry: Entry) -> bool:
 
 def _read_faster(race: Race) -> Iterator[Check]:
     """Servers that count cached tokens as read (Ollama): only the time for the prompt shows that it was cached."""
-    if race.config.fresh_prompt:
+    if race.config.fresh_prompt or race.prompts.given:  # a long prompt is read at another speed than a short one
         return
     times = {e.name: words for e in race.sampled if (words := _faster_words(e))}
     if times:
