@@ -8,9 +8,11 @@ import pytest
 from llmtui.config.schema import UiConfig
 from llmtui.model import Load, Slo
 from llmtui.ui.chart_source import chart_of
+from llmtui.ui.charts.chart_data import Kind
 from llmtui.ui.charts.draw import draw
 from llmtui.ui.charts.kinds import OF_LEVELS, cycle_of
 from llmtui.ui.charts.load_chart_data import HeatChart, LevelsChart, TurnChart
+from llmtui.ui.text.spans import width_of
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.chart import ChartView
 from tests.ui import canned_load
@@ -144,3 +146,15 @@ def test_any_metric_is_drawn_against_the_load(metric: str) -> None:
     text = text_of(draw(chart, 80, 16))
     assert "●" in text
     assert ("objective" in text) == (metric == "tpot")
+
+
+@pytest.mark.parametrize("kind", ["load", "ttft", "pareto", "turn", "heat"])
+@pytest.mark.parametrize("name", SETS)
+def test_a_chart_of_a_load_has_exactly_its_size(name: str, kind: Kind) -> None:
+    view = view_with(SETS[name])
+    for tick in ticks(level=1, seconds=90.0, each_s=0.5):
+        view.run_view.apply(tick)
+    chart = chart_of(view, kind)
+    for width, height in ((16, 6), (16, 30), (24, 7), (40, 8), (59, 13), (79, 14), (119, 6), (199, 50)):
+        lines = draw(chart, width, height)
+        assert [width_of(line) for line in lines] == [width] * height, text_of(lines)

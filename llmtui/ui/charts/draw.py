@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from llmtui.ui.charts.against_load import draw_levels
 from llmtui.ui.charts.bars import draw_bars
 from llmtui.ui.charts.chart_data import ChartData
 from llmtui.ui.charts.distribution import draw_boxes, draw_ecdf, title_row
-from llmtui.ui.charts.heat import draw_heat
 from llmtui.ui.charts.legend import bars_legend, legend
-from llmtui.ui.charts.load_chart_data import HeatChart, LevelsChart, LoadChart, ParetoChart, TurnChart
-from llmtui.ui.charts.pareto import draw_pareto
+from llmtui.ui.charts.load_chart_data import LoadChart
 from llmtui.ui.charts.scatter import draw_scatter
-from llmtui.ui.charts.turn_course import draw_turn
 from llmtui.ui.layout import CHART_LEAST_HEIGHT, CHART_LEAST_WIDTH
 from llmtui.ui.text.spans import Line, clip, fit
 
@@ -21,7 +17,10 @@ def draw(chart: ChartData | LoadChart, width: int, height: int) -> list[Line]:
     fits = width >= CHART_LEAST_WIDTH and height >= CHART_LEAST_HEIGHT
     if not isinstance(chart, ChartData):
         if chart.drawable and fits:
-            return _draw_load(chart, width, height)
+            # Imported with the first chart of a load, so that the first frame of a race does not wait for it.
+            from llmtui.ui.charts.draw_load import draw_load
+
+            return draw_load(chart, width, height)
         return _hint((chart.reason or "turns appear here as they complete") if fits else "no room", width, height)
     if not chart.drawable or not fits:
         hint = chart.reason or f"{'turns' if chart.level else 'iterations'} appear here as they complete"
@@ -40,19 +39,6 @@ def draw(chart: ChartData | LoadChart, width: int, height: int) -> list[Line]:
         case "ecdf":
             body = draw_ecdf(chart, width, height - 2)
     return [*(fit(line, width) for line in body), title_row(chart.axis, width), key]
-
-
-def _draw_load(chart: LoadChart, width: int, height: int) -> list[Line]:
-    match chart:
-        case HeatChart():
-            return draw_heat(chart, width, height)
-        case TurnChart():
-            return draw_turn(chart, width, height)
-        case ParetoChart():
-            lines, caption = draw_pareto(chart, width, height - 2)
-        case LevelsChart():
-            lines, caption = draw_levels(chart, width, height - 2)
-    return [*lines, title_row(caption, width), legend(chart, width)[0]]
 
 
 def _hint(hint: str, width: int, height: int) -> list[Line]:

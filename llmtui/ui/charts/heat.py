@@ -39,12 +39,12 @@ def draw_heat(chart: HeatChart, width: int, height: int) -> list[Line]:
                 fraction = fractions[n][place]
                 figure = texts[n][place] if middle and figures else ""
                 spans += _cell(fraction, figure, wide)
-            lines.append(fit(spans, width))
+            lines.append(tuple(spans))
     if left_out:
         lines.append(fit([(f"+{left_out + 1} more: no room for them here", "warn")], width))
     blank: Line = ((" " * width, ""),)
     lines += [blank] * (height - 1 - len(lines))
-    return [*lines, _caption(chart, places, figures, width)]
+    return [*(fit(line, width) for line in lines), _caption(chart, places, figures, width)]
 
 
 def _first_column(chart: HeatChart, most: int) -> int:
