@@ -213,15 +213,21 @@ class Connection:
         requested = int(request_body.get("max_tokens", request_body.get("max_completion_tokens", 16)))
         total = min(requested, behaviour.tokens)
         truth = Truth(received_ns, stamp, array("q"), array("q"))
-        prompt_tokens = behaviour.prompt_of(request_body)
+        prompt_tokens, context = behaviour.prompt_of(request_body), server.capacity.context
+        if behaviour.strict and context is not None and prompt_tokens + requested > context:
+            message = f"this request of {prompt_tokens} tokens exceeds the available context size of {context}"
+            self._reply(400, {"error": {"message": message}})
+            return
+        cached = server.cached_of(request_body)
+        prefill_s = behaviour.prefill_ms / 1e3 * (prompt_tokens - (cached or 0))
 
         def finish() -> None:
             self._schedule = None
             reason = "length" if total == requested else "stop"
-            usage = event(request, [], usage=behaviour.usage_object(prompt_tokens, total)) if behaviour.usage else b""
+            usage = behaviour.usage_object(prompt_tokens, total, cached) if behaviour.usage else None
             self._write(
                 event(request, [{"index": 0, "delta": {}, "finish_reason": reason}])
-                + usage
+                + (event(request, [], usage=usage) if usage is not None else b"")
                 + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
             )
 
@@ -231,7 +237,7 @@ class Connection:
             server.lateness,
             total=total,
             per_chunk=int(timing.get("per_chunk", 1)),
-            ttft_s=timing.get("ttft_ms", server.ttft_ms) / 1e3 * scale,
+            ttft_s=timing.get("ttft_ms", server.ttft_ms) / 1e3 * scale + prefill_s,
             itl_s=timing.get("itl_ms", server.itl_ms) / 1e3 * scale,
             head=_HEAD + event(request, [{"index": 0, "delta": {"role": "assistant", "content": None}}]),
             encode=encoder(server, request),

@@ -43,7 +43,9 @@ class Behaviour:
 
     It reports `cached` of its `prompt_tokens` unless that is None, and nothing without `usage`. `word` begins every
     token. With `tokens_per_word`, each word of the messages adds this many prompt tokens, and with `tokenize` it counts
-    the words of a text like that at /tokenize.
+    the words of a text like that at /tokenize. With `remember` the beginning that an earlier prompt had is reported as
+    cached. Each prompt token that is not cached adds `prefill_ms` to the TTFT. A `strict` server refuses what does not
+    fit into its context.
     """
 
     tokens: int = sys.maxsize
@@ -54,6 +56,9 @@ class Behaviour:
     word: str = "t"
     tokens_per_word: float = 0.0
     tokenize: bool = False
+    remember: bool = False
+    prefill_ms: float = 0.0
+    strict: bool = False
 
     def prompt_of(self, request: dict[str, Any]) -> int:
         """Return the number of prompt tokens of a request."""
@@ -67,12 +72,13 @@ class Behaviour:
         """Return the tokens of a text."""
         return round(len(text.split()) * self.tokens_per_word)
 
-    def usage_object(self, prompt_tokens: int, tokens: int) -> dict[str, Any]:
+    def usage_object(self, prompt_tokens: int, tokens: int, cached: int | None = None) -> dict[str, Any]:
         """Return the `usage` at the end of an answer."""
         usage: dict[str, Any] = {"prompt_tokens": prompt_tokens, "completion_tokens": tokens}
         usage["total_tokens"] = prompt_tokens + tokens
-        if self.cached is not None:
-            usage["prompt_tokens_details"] = {"cached_tokens": self.cached}
+        cached = self.cached if cached is None else cached
+        if cached is not None:
+            usage["prompt_tokens_details"] = {"cached_tokens": cached}
         return usage
 
 
@@ -97,6 +103,8 @@ class TruthServer:
         self.log: dict[str, Truth] = {}
         self.pace = Pace(self.capacity)
         self.lateness = Lateness()
+        #: The prompts so far, for `Behaviour.remember`.
+        self._prompts: dict[str, None] = {}
         self._siblings = siblings
         self._ids = itertools.count(number + 1, len(siblings) + 1)
 
@@ -104,6 +112,18 @@ class TruthServer:
         """Return the "id" of the next answer, and count it. No other process has it."""
         self.count += 1
         return f"truth-{next(self._ids)}"
+
+    def cached_of(self, request: dict[str, Any]) -> int | None:
+        """Return how many tokens of a prompt an earlier one began with, None if this server forgets them."""
+        messages = request.get("messages")
+        if not self.behaviour.remember or not isinstance(messages, list):
+            return None
+        beginnings = (messages[:place] for place in range(len(messages), 0, -1))
+        known = next((each for each in beginnings if json.dumps(each) in self._prompts), None)
+        self._prompts[json.dumps(messages)] = None
+        if len(self._prompts) > MAX_LOG:
+            del self._prompts[next(iter(self._prompts))]
+        return self.behaviour.prompt_of({"messages": known}) if known else 0
 
     def add_to_log(self, request: str, truth: Truth) -> None:
         """Add a request, and drop the oldest beyond `MAX_LOG`."""
@@ -210,6 +230,9 @@ def main() -> None:
     parser.add_argument("--cached", type=int, default=Behaviour.cached, help="cached prompt tokens to report")
     parser.add_argument("--no-usage", dest="usage", action="store_false", help="report no usage")
     parser.add_argument("--word", default=Behaviour.word, help="the beginning of each token")
+    parser.add_argument("--remember", action="store_true", help="report the known beginning of a prompt as cached")
+    parser.add_argument("--prefill-ms", type=float, default=0.0, help="each token that is not cached adds this to TTFT")
+    parser.add_argument("--strict", action="store_true", help="refuse what does not fit into --context")
     parser.add_argument("--slots", type=int, default=None, help="compute this many requests at a time")
     parser.add_argument("--queue", type=int, default=None, help="refuse a request if this many wait for a slot")
     parser.add_argument("--slope", type=float, default=0.0, help="each further request adds this share to --itl-ms")

@@ -176,6 +176,9 @@ load_options = (
     option("--goodput", metavar="LIST", type=TEXT, hidden=True),
     click.option("--search", metavar="knee|slo", type=TEXT, hidden=True),
     option("--probe-rate", "--probe-request-rate", type=float, metavar="N", hidden=True),
+    option("--users", "--num-users", metavar="LIST", type=TEXT, hidden=True),
+    option("--think", "--think-time", "think_s", type=float, metavar="SECONDS", hidden=True),
+    option("--turns", type=int, metavar="N", hidden=True),
     option("--trace", metavar="FILE", type=TEXT, hidden=True),
     option("--time-scale", metavar="N", type=float, hidden=True),
 )

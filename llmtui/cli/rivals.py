@@ -76,8 +76,6 @@ _INSTEAD: dict[str, tuple[str, ...]] = {
         "--rate-type",
         "--streams",
         "--num-concurrency",
-        "--num-users",
-        "--users",
         "--batch-size",
         "--max-num-seqs",
         "--request-concurrency",
@@ -138,6 +136,17 @@ _INSTEAD: dict[str, tuple[str, ...]] = {
         "--flush-cache",
         "--prefix-len",
         "--no-prefix-caching",
+    ),
+    "use --users N --turns N: each user holds one conversation after another": (
+        "--session-turns-mean",
+        "--conversation-turn-mean",
+        "--session-concurrency",
+        "--multi-turn",
+    ),
+    "use --think SECONDS: how long a user thinks after each answer, on average": (
+        "--requeue-delay",
+        "--session-turn-delay-mean",
+        "--conversation-turn-delay-mean",
     ),
     "use --trace FILE, which sends its requests at its times": (
         "--use-trace-timestamps",

@@ -69,6 +69,8 @@ def turn_line(run_view: RunView, turn: Turn) -> str:
         parts.append(f"TPOT {figure(turn.tpot_s, 'ms')}")
     if turn.in_flight is not None:
         parts.append(f"{turn.in_flight:.1f} in flight")
+    if turn.thinking:
+        parts.append(f"{turn.thinking:.1f} thinking")
     if turn.probes:
         parts.append(_probe(turn))
     if turn.late_p99_s is not None:

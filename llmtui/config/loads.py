@@ -14,6 +14,7 @@ from llmtui.config.errors import ConfigError, show
 from llmtui.config.places import Option, Place
 from llmtui.config.prompts import absolute
 from llmtui.config.searches import check_word, searching
+from llmtui.config.talks import MAX_THINK_S
 from llmtui.config.traces import lasting
 from llmtui.model import Load, RunConfig
 from llmtui.model.load import Arrival
@@ -43,14 +44,17 @@ OPTIONS = (
     "trace",
     "time_scale",
     "probe_rate",
+    "users",
+    "think_s",
 )
 #: Metrics of a whole turn.
 _OF_TURNS = ("output_tokens_per_s", "goodput")
 _OF_OPEN_LOOPS = ("burstiness", "arrival", "max_concurrency")
 #: Keys that contradict a trace, which says when each request is sent.
-_NOT_OF_TRACES = ("concurrency", "request_rate", "arrival", "burstiness", "search")
-
-_INSTEAD_OF_TRACES = ("concurrency", "request_rate", "search")
+_NOT_OF_TRACES = ("concurrency", "request_rate", "arrival", "burstiness", "search", "users", "think_s")
+_INSTEAD_OF_TRACES = ("concurrency", "request_rate", "search", "users")
+#: Keys that contradict users, who are the streams of a closed loop.
+_NOT_OF_USERS = ("concurrency", "request_rate", "arrival", "burstiness", "max_concurrency", "search")
 
 
 class _Range(NamedTuple):
@@ -68,6 +72,7 @@ _RANGES = {
     "requests": _Range(1, MAX_REQUESTS, 0, f"1 to {MAX_REQUESTS} requests a turn"),
     "duration_s": _Range(0.1, MAX_DURATION_S, 0.0, f"0.1 to {MAX_DURATION_S:.0f} seconds"),
     "probe_rate": _Range(0.001, 100, 0.0, "0.001 to 100 requests/s"),
+    "think_s": _Range(0, MAX_THINK_S, 0.0, f"0 to {MAX_THINK_S:.0f} seconds"),
     "time_scale": _Range(0.001, 1_000_000, 1.0, "0.001 to 1000000 (2: twice as fast)"),
 }
 
@@ -94,6 +99,9 @@ def check_load(load: Load, place: Place | Option, given: Collection[str] = (), f
         load = searching(load, _streams(load.concurrency, place), place, given)
     streams = _distinct(_streams(load.concurrency, place), place.key("concurrency"))
     rates = _distinct(_rates(load.request_rate, place), place.key("request_rate"))
+    if load.users or "users" in given:
+        users = _distinct(_streams(load.users, place, "users"), place.key("users"))
+        load = msgspec.structs.replace(load, users=users if len(users) > 1 else users[0])
     load = msgspec.structs.replace(load, concurrency=streams if len(streams) > 1 else streams[0], request_rate=rates)
     _check_together(load, place, given)
     if load.trace and folder is not None:
@@ -109,7 +117,9 @@ def load_changes(load: Load, given: dict[str, Any], option: Option) -> Load:
     changes = {key: given.pop(key) for key in OPTIONS if key in given}
     if not changes:
         return load
-    if "trace" in changes and (other := [key for key in _INSTEAD_OF_TRACES if key in changes]):
+    if "users" in changes and (other := [key for key in _NOT_OF_USERS if key in changes]):
+        raise ConfigError(f"{option.key(other[0])}: {option.key('users')} is given too; {_USERS}")
+    if "trace" in changes and (other := [key for key in (*_INSTEAD_OF_TRACES, "think_s") if key in changes]):
         raise ConfigError(f"{option.key('trace')}: {option.key(other[0])} is given too; {_TRACED}")
     if "concurrency" in changes and "request_rate" in changes:
         raise ConfigError(f"{option.key('request_rate')}: --concurrency is given too; {_ONE_OF}")
@@ -126,6 +136,10 @@ def load_changes(load: Load, given: dict[str, Any], option: Option) -> Load:
         load = msgspec.structs.replace(load, **{key: getattr(unset, key) for key in _NOT_OF_TRACES})
     elif any(key in changes for key in _INSTEAD_OF_TRACES):
         load = msgspec.structs.replace(load, trace="", time_scale=1.0)
+    if "users" in changes:
+        load = msgspec.structs.replace(load, **{key: getattr(unset, key) for key in _NOT_OF_USERS})
+    elif any(key in changes for key in ("concurrency", "request_rate", "search", "trace")):
+        load = msgspec.structs.replace(load, users=0, **({} if "concurrency" in changes else {"think_s": 0.0}))
     if "concurrency" in changes or ("search" in changes and "request_rate" not in changes):
         load = msgspec.structs.replace(load, request_rate=[], **{k: getattr(unset, k) for k in _OF_OPEN_LOOPS})
     if "request_rate" in changes:
@@ -186,6 +200,7 @@ def with_metric(run: RunConfig, load: Load) -> RunConfig:
 _ONE_OF = "a closed loop has a concurrency, an open loop a request rate: leave one of them out"
 
 
+_USERS = "users are the streams of a closed loop: leave one of them out"
 _TRACED = "a trace says when each request is sent: leave one of them out"
 
 
@@ -213,6 +228,10 @@ def _check_together(load: Load, place: Place | Option, given: Collection[str]) -
     """Raise ConfigError for keys that contradict each other."""
     rates, unset = load.request_rate, Load()
     _check_trace(load, place, given)
+    if load.users:
+        for key in _NOT_OF_USERS:
+            if getattr(load, key) != getattr(unset, key) or key in given:
+                raise ConfigError(f"{place.key(key)}: {_named('users', place)} is given too; {_USERS}")
     if rates and (load.concurrency != 1 or "concurrency" in given):
         raise ConfigError(f"{place.key('request_rate')}: {_named('concurrency', place)} is given too; {_ONE_OF}")
     if load.requests and load.duration_s:
@@ -282,8 +301,8 @@ def _capped(changes: dict[str, Any], load: Load, option: Option) -> dict[str, An
     return {**changes, "max_concurrency": int(value)}
 
 
-def _streams(value: int | str | list[int], place: Place | Option) -> list[int]:
-    place = place.key("concurrency")
+def _streams(value: int | str | list[int], place: Place | Option, key: str = "concurrency") -> list[int]:
+    place = place.key(key)
     listed = _listed(value, place) if isinstance(value, str) else value
     counts = listed if isinstance(listed, list) else [listed]
     if not counts:

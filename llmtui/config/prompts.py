@@ -10,6 +10,7 @@ import msgspec
 from llmtui.config.errors import ConfigError, show
 from llmtui.config.mixes import check_mix
 from llmtui.config.places import Option, Place
+from llmtui.config.talks import check_turns
 from llmtui.model import Prompts
 
 
@@ -19,6 +20,7 @@ def check_prompts(prompts: Prompts, place: Place | Option, folder: Path) -> Prom
     Raises ConfigError; `place` is that of [prompts].
     """
     check_mix(prompts, place)
+    check_turns(prompts, place)
     if not prompts.file:
         return prompts
     return msgspec.structs.replace(prompts, file=absolute(prompts.file, folder, place.key("file")))

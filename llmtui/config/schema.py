@@ -34,6 +34,7 @@ from llmtui.config.run_checks import check_run
 from llmtui.config.searches import check_search
 from llmtui.config.section_changes import section_changes
 from llmtui.config.sweeps import Sweep, check_sweep, check_sweep_names, with_cells
+from llmtui.config.talks import check_talks
 from llmtui.config.traces import with_trace
 from llmtui.config.variables import expand
 from llmtui.model import LABELS, Backend, Load, Plan, Prompts, RunConfig, Slo, Struct, is_backend_name, secret_values
@@ -111,6 +112,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         check_metric(run, load, self.place.section("run"))
         check_objectives(self.slo, load, run, self.place.section("run"))
         check_search(run, load, self.slo, self.place)
+        check_talks(load, self.prompts, self.place)
         only = chosen_names(only, [b.name for b in self.backend], self.source)
         chosen = [b for b in self.backend if (b.name in only if only else b.enabled)]
         if not chosen:

@@ -9,6 +9,7 @@ from llmtui.config.mixes import mix_changes
 from llmtui.config.objectives import slo_changes
 from llmtui.config.places import Option
 from llmtui.config.prompts import prompt_changes
+from llmtui.config.talks import turns_changes
 from llmtui.model import Load, Prompts, RunConfig, Slo
 
 
@@ -19,5 +20,7 @@ def section_changes(
     return {
         "load": load_changes(load, given, option),
         "slo": slo_changes(slo, given, option),
-        "prompts": mix_changes(prompt_changes(prompts, given, option), run, given, option),
+        "prompts": turns_changes(
+            mix_changes(prompt_changes(prompts, given, option), run, given, option), given, option
+        ),
     }

@@ -13,6 +13,8 @@ from llmtui.servers.recipe_parts import CONTEXT_STEP, CONTEXT_TOKENS, MAX_SLOTS,
 
 #: For an open loop without a cap: how many of its requests are under way depends on the server.
 OPEN_SLOTS = 8
+#: The tokens of a question that follows, with what a chat template puts around it.
+QUESTION_TOKENS = 48
 
 
 def slots_of(plan: Plan) -> int:
@@ -23,7 +25,7 @@ def slots_of(plan: Plan) -> int:
 
 def launch_config(plan: Plan, backend: Backend) -> RunConfig:
     """Return the config for the launch of a backend's server: with its model and threads, and with a context for the
-    longest request of a mix or a grid.
+    longest request of a mix, a grid or a conversation.
 
     Where many slots would need too much memory for that, the lengths of a published mix become smaller instead.
     """
@@ -37,6 +39,15 @@ def launch_config(plan: Plan, backend: Backend) -> RunConfig:
 
 
 def _needed(plan: Plan, level: Level) -> int:
+    """The context for a request at a level, in tokens: of a conversation for its last one. 0 if it is that of a race."""
+    config, turns = plan.config_at(level), plan.prompts.turns
+    single = _single(plan, level)
+    if turns <= 1:
+        return single
+    return (single or context_tokens(config, slots_of(plan))) + (turns - 1) * (config.max_tokens + QUESTION_TOKENS)
+
+
+def _single(plan: Plan, level: Level) -> int:
     """The context for a request at a level of a mix or a grid, in tokens; 0 if it is that of a race."""
     if name := plan.prompts_at(level).mix:
         mix = parse_mix(name)

@@ -73,6 +73,7 @@ async def take_turn(
             state="partial" if done.halted or done.error else "whole",
             elapsed_s=done.elapsed_s or None,
             late_from_s=done.late_from_s,
+            talks_full=done.talks_full,
             worker_cpu=round(done.cpu_s / done.elapsed_s, 2) if done.elapsed_s else None,
             foreign_cpu=foreign,
             server_cpu=server_cpu,
@@ -93,7 +94,8 @@ def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Tu
     config, load = run.plan.config_at(level), run.plan.load
     fresh = config.fresh_prompt
     prompts = run.plan.prompts_at(level)
-    given = prompts.given
+    turns = max(1, prompts.turns) if level.users or prompts.turns > 1 else 0
+    given = prompts.given or turns > 0
     limit = LIMIT if given else level.max_tokens or None
     request = backend_run.target.request(TEXT if given else config.prompt, PLACEHOLDER if fresh else "", limit)
     # A turn that is taken again gets other prompts: the server has computed the first ones.
@@ -129,6 +131,8 @@ def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Tu
         seed=f"{config.seed}/{run.plan.run}/{job.phase}/{job.number}/{job.level}",
         uids=sorted(uids) if uids is not None else None,
         prompts=prompts,
+        turns=turns,
+        context=backend_run.state.context_tokens or 0,
         trace=load.trace_turn,
         calibration=run.calibration or Calibration(),
         **probe_of(run, backend_run, fresh_lines(salt, turn.attempt, job, backend_run.state.fresh_set)),

@@ -120,6 +120,9 @@ _LOADS_ONLY: dict[type, frozenset[str]] = {
             "output_tokens_per_s",
             "goodput_per_s",
             "attainment",
+            "talk",
+            "talk_turn",
+            "thought_s",
         }
     ),
     Summary: frozenset(key for key, metric in METRICS.items() if metric.of_turn),

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_args
 
 from llmtui.export.column import Column, Value
 from llmtui.export.columns import RACE_COLUMNS, RACE_ITERATION_COLUMNS, Result
-from llmtui.model import Iteration, Level, Objective, Percentiles, Quantity, Turn
+from llmtui.model import Iteration, Level, Objective, Percentiles, Quantity, TalkTurn, Turn
 from llmtui.stats.turn_figures import outcome
 
 
@@ -187,6 +187,9 @@ ITERATION_COLUMNS: tuple[Column[Sample], ...] = (
         "Which prompt of a file it asked: its line, or the name of its file. Empty if all have the prompt of [run].",
         lambda s: s.iteration.prompt or None,
     ),
+    _of_request("talk", "Number of its conversation. Empty without conversations.", lambda i: i.talk or None),
+    _of_request("question", "Which question of the conversation it is, from 1 on.", lambda i: i.talk_turn or None),
+    _of_request("thought_s", "How long the user thought before it."),
 )
 
 
@@ -214,6 +217,26 @@ def _judged(name: str, doc: str) -> Column[LevelTurn]:
 def _attained_in_turn(objective: Objective) -> Column[LevelTurn]:
     doc = f"Share of the requests that kept the objective {objective} alone."
     return Column(f"{objective}_attainment", doc, lambda row: _share(row.turn.objectives.get(objective)))
+
+
+def _ttft(questions: TalkTurn) -> float | None:
+    return questions.ttft_s
+
+
+def _cached(questions: TalkTurn) -> float | None:
+    return questions.cached_share
+
+
+def _of_talks(name: str, doc: str, of: Callable[[TalkTurn], float | None], *, first: bool = False) -> Column[LevelTurn]:
+    """A figure of the first questions of conversations, or of all later ones."""
+
+    def value(row: LevelTurn) -> Value:
+        each = [turn for turn in row.turn.talk_turns if (turn.turn == 1) == first]
+        known = [(number, turn.n) for turn in each if (number := of(turn)) is not None]
+        n = sum(count for _, count in known)
+        return sum(number * count for number, count in known) / n if n else None
+
+    return Column(name, doc, value)
 
 
 def _yes(name: str, doc: str) -> Column[LevelTurn]:
@@ -275,4 +298,11 @@ TURN_COLUMNS: tuple[Column[LevelTurn], ...] = (
     _of_turn("probes", "Short requests beside the load (probe_rate)."),
     _of_turn("probes_failed", "Those of them that failed."),
     *(_of_turn_percent("probe", percent) for percent in ("p50", "p95")),
+    _of_turn("thinking", "Users of conversations who think, averaged over the window."),
+    _of_turn("talks_failed", "Conversations that ended because a request failed."),
+    _of_turn("talks_full", "Conversations of the whole turn that ended because the context was full."),
+    _of_talks("ttft_question_1_s", "Median TTFT of the first questions of conversations.", _ttft, first=True),
+    _of_talks("ttft_questions_later_s", "The same of all later questions, mean of the medians.", _ttft),
+    _of_talks("cached_question_1", "Share of their prompt from the server's cache.", _cached, first=True),
+    _of_talks("cached_questions_later", "The same of all later questions.", _cached),
 )

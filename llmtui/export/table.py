@@ -16,6 +16,7 @@ from llmtui.runview.presence import TELLS, absent_line, others_as_text
 from llmtui.runview.probes import probe_sentences
 from llmtui.runview.run import RunView
 from llmtui.runview.search import search_sentences
+from llmtui.runview.talks import talk_sentences
 from llmtui.stats.board import DIFFERS, Standing
 from llmtui.stats.intervals import TAIL_FROM, Estimate, Tail, tail
 from llmtui.stats.metrics import METRICS, Metric, MetricKey
@@ -212,7 +213,8 @@ def _load_summary(run_view: RunView, width: int) -> str:
     for remark in load_remarks(run_view):
         lines += wrapped(f"  {remark}", width, indent="    ")
     presence = [absent_line(run_view.plan, TELLS), others_as_text(run_view.plan)]
-    for note in [*probe_sentences(run_view), *start_ups(run_view), *findings(run_view), *filter(None, presence)]:
+    beside = [*talk_sentences(run_view), *probe_sentences(run_view)]
+    for note in [*beside, *start_ups(run_view), *findings(run_view), *filter(None, presence)]:
         lines += wrapped(note, width)
     return "".join(line.rstrip() + "\n" for line in lines)
 

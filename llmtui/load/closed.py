@@ -8,7 +8,8 @@ import random
 import msgspec
 
 from llmtui.load.messages import Slice
-from llmtui.load.sender import Sender
+from llmtui.load.sender import Sender, Taken
+from llmtui.load.talks import User
 from llmtui.measure.failures import RETRY_LATER
 from llmtui.measure.request import IterationError
 
@@ -27,8 +28,9 @@ async def run_closed(of: Slice, sender: Sender) -> None:
     The streams do not start together: their answers would come in waves.
     """
     draw = random.Random(of.seed)
-    starts = [0.0, *(draw.uniform(0.0, of.stagger_s) for _ in range(of.level.streams - 1))]
-    streams = [_Stream(sender, of.config.timeout_s) for _ in starts]
+    spread_s = of.stagger_s + of.level.think_s
+    starts = [0.0, *(draw.uniform(0.0, spread_s) for _ in range(of.level.streams - 1))]
+    streams = [_Stream(sender, of.config.timeout_s, sender.user(number)) for number in range(len(starts))]
 
     async def keep_busy(stream: _Stream, start_s: float) -> None:
         await asyncio.sleep(start_s)
@@ -47,7 +49,9 @@ async def run_closed(of: Slice, sender: Sender) -> None:
 class _Stream:
     """One of the streams, and what it does after a failure."""
 
-    def __init__(self, sender: Sender, timeout_s: float) -> None:
+    def __init__(self, sender: Sender, timeout_s: float, user: User | None = None) -> None:
+        self._user = user
+        self._ended_s: float | None = None
         self._sender = sender
         self._timeout_s = timeout_s
         self._failures = 0
@@ -59,8 +63,11 @@ class _Stream:
 
     async def send(self) -> IterationError | None:
         """Send a request. After one that failed, return its error when the next one may be sent."""
-        taken = self._sender.take()
-        error = await self._sender.send(taken)
+        if self._user is None:
+            taken = self._sender.take()
+            error = await self._sender.send(taken)
+        else:
+            taken, error = await self._ask(self._user)
         if error is None:
             self._failures = 0
             return None
@@ -69,3 +76,17 @@ class _Stream:
         until_s = max(taken.taken_s + least_s, self._sender.now_s + min(error.retry_after_s or 0.0, self._timeout_s))
         await self._sender.pause(until_s)
         return error
+
+    async def _ask(self, user: User) -> tuple[Taken, IterationError | None]:
+        """Ask the user's next question. After its answer, return when the user has thought."""
+        sender = self._sender
+        thought_s = sender.now_s - self._ended_s if self._ended_s is not None else None
+        taken = sender.take_of(user, thought_s)
+        error = await sender.send(taken)
+        full = user.full
+        user.answered(taken.answer)
+        sender.talks_full += user.full - full
+        self._ended_s = sender.now_s
+        if error is None and (think_s := user.think_s()):
+            await sender.pause(sender.now_s + think_s)
+        return taken, error

@@ -27,7 +27,8 @@ class Slice(Message, frozen=True, tag="slice"):
     `stagger_s` of each other. `uids` are the users that may listen on the server's port, None if unknown. `prompts` are
     what is asked, in an order that `prompt_seed` decides, from `prompts_from` on (a share of all), and `calibration`
     gives those of a mix their lengths. `limited`: the template has `max_tokens`, so that a prompt can have a limit of
-    its own. With a `probe_rate`, `probe` is the body of the requests that probe the server, in 1/s.
+    its own. With a `probe_rate`, `probe` is the body of the requests that probe the server, in 1/s. With `turns` the
+    streams are users who hold conversations of this many questions, in a context of `context` tokens (0: unknown).
     """
 
     backend: Backend
@@ -53,6 +54,8 @@ class Slice(Message, frozen=True, tag="slice"):
     prompt_seed: str = ""
     prompts_from: float = 0.0
     limited: bool = False
+    turns: int = 0
+    context: int = 0
 
 
 class Halt(Message, frozen=True, tag="halt"):
@@ -90,7 +93,8 @@ class SliceDone(Message, frozen=True, tag="done"):
 
     The window is from `window_from_s` to `window_to_s`, None if it did not begin or end. `cpu_s` is the processor time
     of the worker. `late_from_s` is since when the client could not hold the rate of an open loop: since then all
-    requests were late by more than 2 ms and 1% of their TTFT (see lateness.py); None if it could. `error` is why the
+    requests were late by more than 2 ms and 1% of their TTFT (see lateness.py); None if it could. `talks_full` is how
+    many conversations ended since their history would not have fitted into the context. `error` is why the
     slice ended early or must not be compared: of kind "stopped" if the server is not at fault.
     """
 
@@ -100,6 +104,7 @@ class SliceDone(Message, frozen=True, tag="done"):
     cpu_s: float = 0.0
     halted: bool = False
     late_from_s: float | None = None
+    talks_full: int = 0
     error: Failure | None = None
 
 

@@ -17,7 +17,9 @@ from llmtui.load.course import Course
 from llmtui.load.lateness import Lateness
 from llmtui.load.messages import Pulse, Slice
 from llmtui.load.prompt_files.errors import PromptFileError, bad_prompt
+from llmtui.load.prompts import Prompt
 from llmtui.load.sources import open_source
+from llmtui.load.talks import Asked, User
 from llmtui.measure.answer import Answer
 from llmtui.measure.failures import RETRY_LATER
 from llmtui.measure.hold import before_write
@@ -49,6 +51,9 @@ class Taken:
     taken_s: float
     #: The requests under way with this one, 0 until it is written.
     in_flight: int = 0
+    #: The question of a conversation, if it is one, and its answer once it has ended.
+    asked: Asked | None = None
+    answer: Answer | None = None
 
 
 @dataclasses.dataclass
@@ -81,6 +86,8 @@ class Sender:
     ) -> None:
         self.course = course
         self.lateness = Lateness()
+        #: How many conversations ended since they were too long for the context.
+        self.talks_full = 0
         #: Why the turn cannot be compared, None if it can.
         self.failure: Failure | None = None
         self._slice = of
@@ -134,6 +141,21 @@ class Sender:
         if self._prepared is None or self._prepared[0] != number:
             self._prepared = number, self._request(number)
 
+    def user(self, number: int) -> User | None:
+        """Return the user who is a stream, numbered from 0 on; None if requests are no conversations."""
+        return User(self._slice, self._source, number) if self._slice.turns else None
+
+    def take_of(self, user: User, thought_s: float | None) -> Taken:
+        """Take the next question of a user, who thought this long before it, to be written now."""
+        now_s = self.now_s
+        number, share = self.course.next(now_s)
+        try:
+            asked = user.ask(thought_s)
+        except PromptFileError as problem:
+            return Taken(number, share, _Ready(None, failure=bad_prompt(problem)), now_s)
+        # All questions of a conversation have the same fresh line, so that its history may come from a cache.
+        return Taken(number, share, self._ready(asked.talk, asked.prompt), now_s, asked=asked)
+
     def take(self, at_s: float = 0.0) -> Taken:
         """Take the next request of the turn, to be written at `at_s` (s since the turn began), or at once if later."""
         taken_s = max(self.now_s, at_s)
@@ -171,6 +193,7 @@ class Sender:
                 on_tokens=functools.partial(self._on_tokens, end),
             )
             end.failure = None
+            taken.answer = end.answer
         except IterationError as error:
             end.failure = error.failure
             end.refused = error.status in RETRY_LATER
@@ -198,11 +221,15 @@ class Sender:
         self._halt()
 
     def _request(self, number: int) -> _Ready:
-        of = self._slice
         try:
             prompt = self._source.prompt(number) if self._source is not None else None
         except PromptFileError as problem:
             return _Ready(None, failure=bad_prompt(problem))
+        return self._ready(number, prompt)
+
+    def _ready(self, number: int, prompt: Prompt | None) -> _Ready:
+        """Build a request. `number` decides its fresh line."""
+        of = self._slice
         body, limit = of.template.of(number, prompt, of.config.max_tokens), of.max_tokens
         if prompt is not None and of.limited:
             limit = prompt.max_tokens or limit
@@ -263,6 +290,13 @@ class Sender:
             error=failure,
             refused=int(end.refused),
         )
+        if (asked := taken.asked) is not None:
+            sample = msgspec.structs.replace(
+                sample,
+                talk=asked.talk,
+                talk_turn=asked.turn,
+                thought_s=asked.thought_s,
+            )
         if answer is not None:
             return with_figures(sample, answer)
         # How long it had been under way by then.

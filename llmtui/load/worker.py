@@ -125,6 +125,7 @@ class Worker:
                 cpu_s=cpu_s,
                 halted=course.halted,
                 late_from_s=sender.lateness.from_s(),
+                talks_full=sender.talks_full,
                 error=error or sender.failure or stall_failure(stalled_s),
             )
         )

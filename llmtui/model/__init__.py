@@ -50,7 +50,7 @@ from llmtui.model.sample import (
 )
 from llmtui.model.spread import Between, PairSpread
 from llmtui.model.state import FAILED, RESTING, STATE_WORDS, BackendState, Machine, RunState, State, is_news
-from llmtui.model.turn import Percentiles, Quantity, Share, Turn, TurnState
+from llmtui.model.turn import Percentiles, Quantity, Share, TalkTurn, Turn, TurnState
 
 __all__ = [
     "DISTURBED_CORES",
@@ -122,6 +122,7 @@ __all__ = [
     "State",
     "Stop",
     "Struct",
+    "TalkTurn",
     "Tick",
     "TokenSource",
     "TraceTurn",

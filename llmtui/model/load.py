@@ -37,6 +37,9 @@ class Level(Struct, frozen=True):
     of a file) they are sent at its times, `time_scale` times as fast; `rate` is then that of the window.
 
     In a grid `max_tokens` is the limit of answers, and `prompt_tokens` the length of synthetic prompts; 0: the run's.
+
+    `users` are streams that think after each answer, `think_s` on average: fewer requests than `streams` are under way
+    then.
     """
 
     number: int
@@ -49,6 +52,8 @@ class Level(Struct, frozen=True):
     time_scale: float = 1.0
     max_tokens: int = 0
     prompt_tokens: int = 0
+    users: bool = False
+    think_s: float = 0.0
 
     @property
     def open(self) -> bool:
@@ -76,7 +81,7 @@ class Level(Struct, frozen=True):
             return f"trace {trace_name(self.trace)}" + (f" x{self.time_scale:g}" if self.time_scale != 1 else "")
         if self.open:
             return f"{self.rate:g} request{'' if self.rate == 1 else 's'}/s"
-        return f"{self.streams} stream{'' if self.streams == 1 else 's'}"
+        return f"{self.streams} {'user' if self.users else 'stream'}{'' if self.streams == 1 else 's'}"
 
     @property
     def slots(self) -> int:
@@ -128,6 +133,9 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
 
     `trace` is a file of send times, replayed `time_scale` times as fast, and `trace_turn` what a turn takes of it, once
     it has been read. `probe_rate` is how many requests of one token are sent per second beside the load.
+
+    `users` hold conversations: they are the streams of a closed loop, and think after each answer, `think_s` on
+    average.
     """
 
     concurrency: int | str | list[int] = 1
@@ -144,6 +152,8 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
     trace_turn: TraceTurn | None = None
     probe_rate: float = 0.0
     cells: Cells | None = None
+    users: int | str | list[int] = 0
+    think_s: float = 0.0
 
     @property
     def levels(self) -> list[Level]:
@@ -167,10 +177,16 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
                 Level(number=number, rate=rate, cap=cap, arrival=arrival, burstiness=burstiness)
                 for number, rate in enumerate(rates, 1)
             ]
+        if self.users:
+            users = self.users if isinstance(self.users, list) else [int(self.users)]
+            return [
+                Level(number=number, streams=count, users=True, think_s=self.think_s)
+                for number, count in enumerate(users, 1)
+            ]
         streams = self.concurrency if isinstance(self.concurrency, list) else [int(self.concurrency)]
         if streams == [1] and self.requests in (0, 1) and not self.duration_s:
             return []
-        return [Level(number=number, streams=count) for number, count in enumerate(streams, 1)]
+        return [Level(number=number, streams=count, think_s=self.think_s) for number, count in enumerate(streams, 1)]
 
     @property
     def search_until(self) -> int:

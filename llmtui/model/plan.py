@@ -200,7 +200,8 @@ class Plan(Struct, frozen=True):
         """Return the prompts at a level: of a grid perhaps synthetic ones of one length."""
         if level is None or not level.prompt_tokens:
             return self.prompts
-        return Prompts(mix=f"D({level.prompt_tokens},{self.config_at(level).max_tokens})")
+        mix = f"D({level.prompt_tokens},{self.config_at(level).max_tokens})"
+        return Prompts(mix=mix, turns=self.prompts.turns)
 
     @property
     def levels(self) -> list[Level]:

@@ -31,12 +31,14 @@ class Prompts(Struct, frozen=True, forbid_unknown_fields=True):
     `file` is the path of a file of prompts. `sample` says in which order they are asked. `mix` is the lengths of
     synthetic prompts and their answers (see llmtui.model.mixes); there is no file then. `facts` are what was known of
     the file before the run; they are no key of the config.
+    With `turns` above 1 a prompt begins a conversation of at most this many questions.
     """
 
     file: str = ""
     sample: Literal["shuffled", "in order"] = "shuffled"
     mix: str = ""
     facts: PromptFile | None = None
+    turns: int = 0
 
     @property
     def title(self) -> str:

@@ -108,6 +108,9 @@ class Iteration(Struct, frozen=True):
     clock stamped the arrivals and the request. `prompt` names the one that was asked, where they differ: its line in
     the file, or its lengths. A request whose `share` is "probe" was sent beside the load: it has no number, and is in
     none of its figures.
+
+    A question of a conversation has its number in the turn of the load as `talk`, and is its question `talk_turn`, both
+    from 1 on; before it the user thought for `thought_s`.
     """
 
     run: Own
@@ -160,6 +163,9 @@ class Iteration(Struct, frozen=True):
     attainment: float | None = None
     written_stamp: Stamp | None = None
     prompt: Own = ""
+    talk: int = 0
+    talk_turn: int = 0
+    thought_s: float | None = None
     text: Outside = ""
     arrivals_ns: list[int] = []
     arrival_tokens: list[int] = []

@@ -36,6 +36,20 @@ class Percentiles(Struct, frozen=True):
     p99: float | None = None
 
 
+class TalkTurn(Struct, frozen=True):
+    """The `n` good answers to the same question of their conversations, the first, second and so on: `turn`.
+
+    `ttft_s` is a median; `prompt_tokens` is a mean, and `cached_share` the part of them that came from the server's
+    cache, None if it does not report it.
+    """
+
+    turn: int
+    n: int
+    ttft_s: float | None = None
+    prompt_tokens: float | None = None
+    cached_share: float | None = None
+
+
 class Turn(Struct, frozen=True):
     """One turn of a backend at a level. Figures are of the requests that were sent in its window, unless they say so.
 
@@ -68,6 +82,10 @@ class Turn(Struct, frozen=True):
 
     `probes` requests of one token were sent beside the load within the window, `probes_failed` of them without an
     answer; `probe_s` is their median TTFT, or the latency of one whose token had no text. They are in no other figure.
+
+    Of conversations, `thinking` is the time average of the users who think, `talk_turns` has figures by question, and
+    `talks_failed` ended in the window because a request failed. `talks_full` ended in the whole turn because the
+    history would not have fitted into the context.
     """
 
     run: Own
@@ -151,6 +169,10 @@ class Turn(Struct, frozen=True):
     probe_s: float | None = None
     probes: int = 0
     probes_failed: int = 0
+    thinking: float | None = None
+    talks_failed: int = 0
+    talks_full: int = 0
+    talk_turns: list[TalkTurn] = []
 
     @property
     def drifts(self) -> bool:

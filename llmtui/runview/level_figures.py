@@ -8,16 +8,17 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from llmtui.model import Objective, Struct, Turn
+from llmtui.model import Objective, Struct, TalkTurn, Turn
 from llmtui.model.turn import Percentiles, Quantity
 from llmtui.stats.attainment import Answer, attainment, keeps
 from llmtui.stats.buckets import Buckets
 from llmtui.stats.objectives import JUDGEMENTS
+from llmtui.stats.talks import together
 
 #: The quantities whose percentiles are shown.
 QUANTITIES: tuple[Quantity, ...] = ("ttft", "tpot", "latency", "probe")
 #: Figures of a turn of which the median over the turns is shown.
-RATES = ("output_tokens_per_s", "requests_per_s", "delivered_rate", "in_flight", "late_s", "goodput_per_s")
+RATES = ("output_tokens_per_s", "requests_per_s", "delivered_rate", "in_flight", "late_s", "goodput_per_s", "thinking")
 #: Turns with a remark, by the counter that they have in `LevelFigures`.
 REMARKS: dict[str, Callable[[Turn], bool]] = {
     "unsettled": lambda turn: turn.unsettled,
@@ -26,8 +27,8 @@ REMARKS: dict[str, Callable[[Turn], bool]] = {
 }
 #: What became of the requests of a window.
 OUTCOMES = ("requests", "finished", "failed", "refused", "timed_out", "unfinished")
-#: Requests beside the load.
-_PROBES = ("probes", "probes_failed")
+#: Requests beside the load, and conversations that ended early.
+_BESIDE = ("probes", "probes_failed", "talks_failed", "talks_full")
 
 
 class LevelFigures(Struct, frozen=True):
@@ -70,6 +71,10 @@ class LevelFigures(Struct, frozen=True):
     probes: int = 0
     probes_failed: int = 0
     probe: Percentiles | None = None
+    thinking: float | None = None
+    talks_failed: int = 0
+    talks_full: int = 0
+    talk_turns: list[TalkTurn] = []
 
     @property
     def attainment(self) -> float | None:
@@ -102,12 +107,13 @@ class LevelSums:
         self._kept: Counter[str] = Counter()
         self._objectives: dict[Objective, list[int]] = {}
         self._shares = array("d")
+        self._talks: list[TalkTurn] = []
         self._figures: LevelFigures | None = None
 
     def add(self, turn: Turn) -> None:
         """Add a measured turn."""
         self._figures = None
-        for name in (*OUTCOMES, *_PROBES):
+        for name in (*OUTCOMES, *_BESIDE):
             self._counts[name] += getattr(turn, name)
         if not turn.as_sample.ok:
             self._partial += 1
@@ -115,6 +121,8 @@ class LevelSums:
         for name, holds in REMARKS.items():
             self._counts[name] += holds(turn)
         self._turns += 1
+        if turn.talk_turns:
+            self._talks = together((self._talks, turn.talk_turns))
         self._judge(turn)
         for name, values in self._rates.items():
             if (value := getattr(turn, name)) is not None:
@@ -139,10 +147,11 @@ class LevelSums:
     def figures(self) -> LevelFigures:
         """The figures of all turns so far."""
         if self._figures is None:
-            of: dict[str, Any] = {name: self._counts[name] for name in (*OUTCOMES, *_PROBES, *REMARKS)}
+            of: dict[str, Any] = {name: self._counts[name] for name in (*OUTCOMES, *_BESIDE, *REMARKS)}
             of |= {name: statistics.median(values) if values else None for name, values in self._rates.items()}
             of |= {quantity: buckets.percentiles() for quantity, buckets in self._buckets.items()}
             of |= {name: self._kept[name] for name in JUDGEMENTS}
             of |= {"objectives": dict(self._objectives), "shares": list(self._shares)}
+            of |= {"talk_turns": self._talks}
             self._figures = LevelFigures(turns=self._turns, partial=self._partial, **of)
         return self._figures

@@ -47,6 +47,10 @@ def load_sentence(plan: Plan) -> str:
     before = sum(config.launches_of(one, config.iterations) for one in plan.backends if one.enabled) * len(levels)
     warmups = f" after {plural(before, 'warm-up turn')}" if config.warmup else ""
     said = f"{load_title(plan)}{_arrivals(levels[0])}: {', '.join(parts)}: {plural(turns, 'turn')}{warmups}{least}"
+    if (questions := plan.prompts.turns) > 1:
+        said += f"; conversations of up to {questions} questions"
+    if plan.load.think_s:
+        said += f"; after each answer {plan.load.think_s:g} s to think on average"
     if rate := plan.load.probe_rate:
         said += f"; beside each, {rate:g} short request{'' if rate == 1 else 's'}/s as a probe"
     return f"{said}; {objectives}" if (objectives := objectives_words(plan.slo)) else said

@@ -27,8 +27,12 @@ class AtLoad:
         return self.level.title
 
     def streams(self, turns: Iterable[Turn]) -> int:
-        """How many requests were under way at most in these turns; of a closed loop how many should be."""
-        return self.level.streams or max((turn.in_flight_most or 0 for turn in turns), default=0)
+        """How many requests were under way at most in these turns; of a closed loop how many should be.
+
+        Users who think have fewer requests under way than there are users.
+        """
+        streams = self.level.streams if not self.level.think_s else 0
+        return streams or max((turn.in_flight_most or 0 for turn in turns), default=0)
 
     @property
     def judged(self) -> list[MetricKey]:

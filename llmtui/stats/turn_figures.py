@@ -18,6 +18,7 @@ from llmtui.stats.durations import Durations
 from llmtui.stats.little import Little
 from llmtui.stats.objectives import Kept
 from llmtui.stats.running import Counts
+from llmtui.stats.talks import Talks
 from llmtui.stats.turn_answers import Answers
 from llmtui.stats.turn_edges import Edges
 
@@ -54,6 +55,7 @@ class TurnFigures:
         self._first = self._last = 0
         self._error: Any = None
         self._answers = Answers()
+        self._talks = Talks()
         self._probes: Counter[str] = Counter()
 
     def pulse(self, at_s: float, in_flight: int) -> None:
@@ -88,6 +90,7 @@ class TurnFigures:
         self._last = max(self._last, sample.request)
         self._outcomes[outcome(sample)] += 1
         self._kept.add(sample)
+        self._talks.add(sample)
         worker = sample.worker
         self._in_flight_most[worker] = max(self._in_flight_most[worker], sample.in_flight or 0)
         for quantity, values in _queue(sample):
@@ -147,6 +150,7 @@ class TurnFigures:
             "stamp": _most(self._stamps),
             **self._answers.figures(),
             **self._probes,
+            **self._talks.figures(None),
             **self._settling(),
             **self._kept.figures(None),
         }
@@ -171,6 +175,7 @@ class TurnFigures:
             "little_residual": self._little.residual(from_s, to_s),
             **self._drift(totals.busy_s / length),
             **self._kept.figures(length),
+            **self._talks.figures(length),
         }
         if self._level.open:
             of["backlog"] = backlog = [self._backlog.up_to(to_s * third / 3) for third in (1, 2, 3)]

@@ -107,8 +107,8 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("part", "launch"), (1, 1e9)),
     "seq": (0, _MAX_COUNT),
     "level": (0, MAX_LEVEL),
-    **dict.fromkeys(("turn", "request", "worker", "in_flight"), (0, _MAX_COUNT)),
-    **dict.fromkeys(("written_s", "due_s", "waited_s"), (0, _MAX_S)),
+    **dict.fromkeys(("turn", "request", "worker", "in_flight", "talk", "talk_turn"), (0, _MAX_COUNT)),
+    **dict.fromkeys(("written_s", "due_s", "waited_s", "thought_s"), (0, _MAX_S)),
     **dict.fromkeys(("requests_per_s", "output_tokens_per_s", "goodput_per_s"), (0, 1e25)),
     "attainment": (0, 1),
 }

@@ -20,7 +20,9 @@ TRUTH = [sys.executable, "-P", "-m", "llmtui.accuracy.truth_server"]
 @contextlib.asynccontextmanager
 async def truth(**options: float) -> AsyncIterator[str]:
     """A truth server in a process of its own; `options` are those of its command line. Yields its URL."""
-    flags = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", f"{value:g}")]
+    flags = []
+    for name, value in options.items():
+        flags += [f"--{name.replace('_', '-')}", *([] if value is True else [f"{value:g}"])]
     process = await asyncio.create_subprocess_exec(*TRUTH, *flags, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     try:

@@ -38,6 +38,7 @@ SURVIVORS_SHARE = 0.01
 
 _ALL: list[MetricKey] = list(METRICS)
 _TURN = "turn"
+_WERE = {False: "were under way", True: "had a request under way or were thinking"}
 
 
 def open_loop(race: Race) -> Iterator[Check]:
@@ -81,7 +82,7 @@ def delivered(race: Race) -> Iterator[Check]:
         level="void" if void else "warning",
         backends=list(shares),
         text=f"the load was not {'that of the ' if level.trace else ''}{level.title}: {each(got)} "
-        f"{'requests/s were sent' if level.open else 'were under way'} (median)",
+        f"{'requests/s were sent' if level.open else _WERE[level.think_s > 0]} (median)",
         todo=todo,
         spoils=_ALL if void else [],
     )
@@ -92,18 +93,33 @@ def _delivered(at: AtLoad, entry: Entry) -> float | None:
     if at.level.open:
         rate = _median(entry, lambda turn: turn.delivered_rate)
         return rate / at.level.rate if rate is not None else None
-    streams = _median(entry, lambda turn: turn.in_flight)
+    streams = _median(entry, _busy)
     return streams / at.level.streams if streams is not None and at.level.streams else None
+
+
+def _busy(turn: Turn) -> float | None:
+    """The streams with a request under way, and the users who think."""
+    return turn.in_flight + (turn.thinking or 0.0) if turn.in_flight is not None else None
 
 
 def _chance(at: AtLoad, entry: Entry) -> float:
     """By which share the median rate of random arrivals may differ by chance: requests come in no fixed number."""
+    if at.level.think_s:
+        return _chance_of_thinking(at, entry)
     if not at.level.open or at.level.arrival == "constant":
         return 0.0
     requests = sum(turn.requests for turn in entry.evidence.turns)
     burstiness = at.level.burstiness if at.level.arrival == "gamma" else 1.0
     # The median of the turns varies more than their mean.
     return _DEVIATIONS * math.sqrt(math.pi / 2 / max(1.0, requests * burstiness))
+
+
+def _chance_of_thinking(at: AtLoad, entry: Entry) -> float:
+    """By which share the users who think at the edges of a window make the median of its turns differ by chance."""
+    turns = entry.evidence.turns
+    requests = sum(turn.requests for turn in turns) / max(1, len(turns))
+    at_edges = math.sqrt(at.level.streams / 3) / max(1.0, requests)
+    return _DEVIATIONS * at_edges * math.sqrt(math.pi / 2 / max(1, len(turns)))
 
 
 def little(race: Race) -> Iterator[Check]:

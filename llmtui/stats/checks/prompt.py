@@ -110,6 +110,8 @@ def _whole(entry: Entry) -> bool:
 
 def prefix_cache(race: Race) -> Iterator[Check]:
     """prefix-cache: a cache answered for a prompt, or its use is not reported."""
+    if any(turn.talk_turns for e in race.sampled for turn in e.evidence.turns):
+        return  # a conversation uses the cache on purpose, and its share is reported by question
     if read_faster := [*_read_faster(race), *_system_ignored(race)]:
         yield from read_faster
         return
