@@ -49,8 +49,10 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "level": st.integers(0, 10**4),
     "turn": st.integers(0, 2**53),
     "request": st.integers(0, 10**9),
-    "share": st.sampled_from(["", "settling", "window", "tail"]),
+    "share": st.sampled_from(["", "settling", "window", "tail", "probe"]),
     "worker": st.integers(0, 10**4),
+    "talk": st.integers(0, 10**9),
+    "talk_turn": st.integers(0, 10**3),
     "in_flight": st.none() | st.integers(0, 10**9),
 }
 
