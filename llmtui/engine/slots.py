@@ -39,7 +39,7 @@ def launch_config(plan: Plan, backend: Backend) -> RunConfig:
 
 
 def _needed(plan: Plan, level: Level) -> int:
-    """The context for a request at a level, in tokens: of a conversation for its last one. 0 if it is that of a race."""
+    """The context for a request at a level, in tokens: of a conversation for its last one. 0: that of a race."""
     config, turns = plan.config_at(level), plan.prompts.turns
     single = _single(plan, level)
     if turns <= 1:

@@ -32,9 +32,13 @@ class Talks:
         """Return the fields of a turn with a window of this length (s): none without conversations."""
         if not (self._by_turn or self._failed):
             return {}
-        return {
+        turns = [questions.figures(turn) for turn, questions in sorted(self._by_turn.items())]
+        known = [each.prompt_tokens for each in turns if each.prompt_tokens is not None]
+        # A median would depend on how many questions of each length happen to be in the window.
+        prompts = {"prompt_tokens": round(sum(known) / len(known))} if known else {}
+        return prompts | {
             "talks_failed": self._failed,
-            "talk_turns": [questions.figures(turn) for turn, questions in sorted(self._by_turn.items())],
+            "talk_turns": turns,
             "thinking": self._thought_s / window_s if window_s else None,
         }
 
