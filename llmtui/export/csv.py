@@ -96,7 +96,11 @@ def _table(columns: Sequence[Column[_T]], rows: Iterable[_T]) -> Iterator[str]:
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(column.name for column in columns)
-    for number, row in enumerate(rows):
+    # The heading alone: whoever takes the first piece does not wait for a row.
+    yield out.getvalue()
+    out.seek(0)
+    out.truncate()
+    for number, row in enumerate(rows, 1):
         writer.writerow([_cell(column.of(row)) for column in columns])
         if number % _ROWS == 0:
             yield out.getvalue()

@@ -34,9 +34,13 @@ def write_atomic(path: Path, text: str | Iterable[str]) -> None:
         os.replace(name, path)
 
 
-def write_new(path: Path, text: str) -> None:
-    """Create `path` with `text`, atomically. Raises OSError; FileExistsError if there is such a file already."""
-    with _beside(path, [text.encode("utf-8", "replace")], _new_mode()) as name:
+def write_new(path: Path, text: str | Iterable[str]) -> None:
+    """Create `path` with `text`, or with its pieces, atomically.
+
+    Raises OSError; FileExistsError if there is such a file already.
+    """
+    pieces = (piece.encode("utf-8", "replace") for piece in ([text] if isinstance(text, str) else text))
+    with _beside(path, pieces, _new_mode()) as name:
         try:
             os.link(name, path)
         except FileExistsError:

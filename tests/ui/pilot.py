@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from textual.pilot import Pilot
 
 from llmtui.config.schema import UiConfig
@@ -36,6 +38,7 @@ async def settle(pilot: Pilot[None], link: FakeLink | None = None) -> None:
 async def answer_shown(app: MonitorApp, pilot: Pilot[None], link: FakeLink) -> None:
     """Wait until the page of a turn's requests shows the answer of the selected one."""
     table = app.screen.query_one(RequestTable)
-    while table.elsewhere or table.at < 0:
-        await pilot.pause(0.01)
+    async with asyncio.timeout(30.0):
+        while table.elsewhere or table.at < 0:
+            await pilot.pause(0.01)
     await settle(pilot, link)

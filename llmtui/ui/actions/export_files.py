@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
 import datetime
 import errno
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from llmtui.model import Iteration, Turn
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 
@@ -21,6 +25,10 @@ class Taken(ExportError):
     """A file of this name exists."""
 
 
+class Stopped(ExportError):
+    """The user stopped the writing."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Format:
     """A kind of file. `what` is part of its name, `label` is shown on the screen."""
@@ -30,6 +38,8 @@ class Format:
     what: str
     suffix: str
     text: Callable[[RunView], str]
+    #: The same piece by piece, if it has all requests of a load.
+    pieces: Callable[[RunView], Iterator[str]] | None = None
 
 
 def _results(run_view: RunView) -> str:
@@ -44,6 +54,12 @@ def _iterations(run_view: RunView) -> str:
     return iterations_csv(run_view)
 
 
+def _iteration_pieces(run_view: RunView) -> Iterator[str]:
+    from llmtui.export.csv import iterations_lines
+
+    return iterations_lines(run_view)
+
+
 def _turns(run_view: RunView) -> str:
     from llmtui.export.csv import turns_csv
 
@@ -54,6 +70,12 @@ def _json(run_view: RunView) -> str:
     from llmtui.export.json import run_json
 
     return run_json(run_view)
+
+
+def _json_pieces(run_view: RunView) -> Iterator[str]:
+    from llmtui.export.json import json_pieces
+
+    return json_pieces(run_view)
 
 
 def _markdown(run_view: RunView) -> str:
@@ -74,8 +96,8 @@ _BY_ID = {form.id: form for form in FORMATS}
 _OF_LOADS = (
     Format("csv", "CSV, a row per backend and level", "results", ".csv", _results),
     Format("turns", "CSV, a row per turn", "turns", ".csv", _turns),
-    Format("iterations", "CSV, a row per request", "requests", ".csv", _iterations),
-    _BY_ID["json"],
+    Format("iterations", "CSV, a row per request", "requests", ".csv", _iterations, _iteration_pieces),
+    dataclasses.replace(_BY_ID["json"], pieces=_json_pieces),
     _BY_ID["markdown"],
 )
 
@@ -99,26 +121,69 @@ def free_path(path: Path) -> Path:
     return free
 
 
-def write(run_view: RunView, form: Format, path: Path, *, replace: bool = False) -> None:
-    """Write the run to `path` atomically; overwrite a file only with `replace`.
+class Long:
+    """The pieces of a file with all requests of a load, which a thread may write while the run goes on.
 
-    Raises Taken, or ExportError.
+    `read` is how many requests have been read, `total` how many there are, without those after the windows of their
+    turns. After `stop` the next piece raises Stopped. Raises ExportError.
     """
-    from llmtui.store.atomic import write_atomic, write_new
+
+    def __init__(self, run_view: RunView, make: Callable[[RunView], Iterator[str]]) -> None:
+        self.read = 0
+        self._stopped = False
+        still = copy.copy(run_view)
+        still.backends = {name: view.still() for name, view in run_view.backends.items()}
+        still.requests = self._counted
+        self._requests = run_view.requests
+        turns = [turn for view in still.backends.values() for turn in view.turns]
+        self.total = sum(turn.settled + turn.requests for turn in turns)
+        self.pieces = make(still)
+
+    def stop(self) -> None:
+        """End the writing; from any thread."""
+        self._stopped = True
+
+    def _counted(self, turn: Turn) -> Iterator[list[Iteration]]:
+        for batch in self._requests(turn):
+            if self._stopped:
+                raise Stopped("stopped")
+            self.read += len(batch)
+            yield batch
+
+    def start(self) -> None:
+        """Make the first piece, which has figures of the run that only the thread of the screen may compute."""
+        with _explained(Path()):
+            self.pieces = itertools.chain([next(self.pieces)], self.pieces)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Translate errors of writing `path` to ExportError."""
     from llmtui.store.errors import StoreError
 
     try:
-        if path.is_dir():
-            raise ExportError(f"{_shown(path)} is a folder: choose another name")
-        if not replace and os.path.lexists(path):
-            raise FileExistsError
-        (write_atomic if replace else write_new)(path, form.text(run_view))
+        yield
     except FileExistsError:
         raise Taken(f"{_shown(path)} already exists") from None
     except StoreError as error:
         raise ExportError(f"the requests cannot be read: {error}") from None
     except (OSError, ValueError) as error:
         raise ExportError(_reason(error, path)) from None
+
+
+def write(run_view: RunView, form: Format, path: Path, *, replace: bool = False, long: Long | None = None) -> None:
+    """Write the run to `path` atomically, or the pieces of `long`; overwrite a file only with `replace`.
+
+    Raises Taken, or ExportError.
+    """
+    from llmtui.store.atomic import write_atomic, write_new
+
+    with _explained(path):
+        if path.is_dir():
+            raise ExportError(f"{_shown(path)} is a folder: choose another name")
+        if not replace and os.path.lexists(path):
+            raise FileExistsError
+        (write_atomic if replace else write_new)(path, long.pieces if long is not None else form.text(run_view))
 
 
 def write_beside(run_view: RunView, form: Format, path: Path) -> Path:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,11 +20,26 @@ from textual.widgets import Input, Label, Static
 
 from llmtui.runview.samples import RECENT
 from llmtui.text import sanitize
-from llmtui.ui.actions.export_files import FORMATS, ExportError, Format, Taken, file_name, formats_of, free_path, write
+from llmtui.text.format import plural
+from llmtui.ui.actions.export_files import (
+    FORMATS,
+    ExportError,
+    Format,
+    Long,
+    Stopped,
+    Taken,
+    file_name,
+    formats_of,
+    free_path,
+    write,
+)
 from llmtui.ui.text.spans import Line, ascii_text, even_text
 from llmtui.ui.textual_internals import PaintedOnceScreen
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines
+
+#: How often the dialog says how far a file is.
+PROGRESS_S = 0.25
 
 
 class Formats(Lines, can_focus=True):
@@ -91,6 +109,8 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
         #: The existing file that a second enter replaces.
         self._asked: tuple[Path, Format] | None = None
         self._suggested = ""
+        #: The file that is being written, None without one.
+        self._long: Long | None = None
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(can_focus=False) as dialog:
@@ -153,11 +173,19 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
         line.scroll_visible(animate=False)
 
     def action_leave(self) -> None:
-        """Close the dialog without a file."""
+        """Close the dialog without a file; one that is being written is dropped."""
+        self.on_unmount()
         self.dismiss(None)
+
+    def on_unmount(self) -> None:
+        if self._long is not None:
+            self._long.stop()
+            self._long = None
 
     def action_write(self) -> None:
         """Write the file, or show why that fails. Ask before replacing a file."""
+        if self._long is not None:
+            return
         name = self.query_one("#name", Input).value.strip()
         folder = self.query_one("#folder", Input).value.strip()
         if not name or name in (".", ".."):
@@ -171,17 +199,47 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
         except RuntimeError:
             self._show_message(("no such home folder", "bad"))
             return
-        asked = (path, self._form)
+        form, replace = self._form, self._asked == (path, self._form)
+        with self._reported(path, form):
+            if form.pieces is None:
+                write(self._view.run_view, form, path, replace=replace)
+                self.dismiss(path.absolute())
+                return
+            self._long = Long(self._view.run_view, form.pieces)
+            writing = self._write_long(self._long, form, path, path.absolute(), replace)
+            self.run_worker(writing, name="export", exit_on_error=False)
+
+    async def _write_long(self, long: Long, form: Format, path: Path, absolute: Path, replace: bool) -> None:
+        """Write a file that takes long in a thread, and say how far it is."""
+        progress = self.set_interval(PROGRESS_S, lambda: self._show_progress(long))
         try:
-            write(self._view.run_view, self._form, path, replace=self._asked == asked)
+            with self._reported(path, form):
+                long.start()
+                self._show_progress(long)
+                await asyncio.to_thread(write, self._view.run_view, form, path, replace=replace, long=long)
+                if self._long is long:
+                    self.dismiss(absolute)
+        finally:
+            self._long = None
+            progress.stop()
+
+    def _show_progress(self, long: Long) -> None:
+        if self._long is long:
+            self._show_message((f"writing: {long.read} of {plural(long.total, 'request')}; esc stops it", "dim"))
+
+    @contextlib.contextmanager
+    def _reported(self, path: Path, form: Format) -> Iterator[None]:
+        """Show why a file was not written."""
+        try:
+            yield
         except Taken as error:
-            self._asked = asked
+            self._asked, self._long = (path, form), None
             free = sanitize(free_path(path).name, 80)
             self._show_message(
                 (f"{error}: press enter again to replace it, or choose another name such as {free}", "warn")
             )
+        except Stopped:
+            pass
         except ExportError as error:
-            self._asked = None
+            self._asked = self._long = None
             self._show_message((str(error), "bad"))
-        else:
-            self.dismiss(path.absolute())
