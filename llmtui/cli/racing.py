@@ -20,7 +20,7 @@ from llmtui.config.places import Place
 from llmtui.config.schema import MAX_BACKENDS, Config, checked_url, chosen_names
 from llmtui.config.source import command_of
 from llmtui.config.sweeps import with_variants
-from llmtui.load.prompt_files.inspection import inspected
+from llmtui.load.prompt_files.inspection import inspected, of_trace
 from llmtui.model import Backend, Plan, redactor
 from llmtui.model.errors import UsageError
 from llmtui.text import sanitize
@@ -51,7 +51,7 @@ def plan_of(
     asked = wanted(words, at_path, commands, model)
     settings = _settings(asked)
     settings = configs.changed(settings, {**changes, "model": asked.model} if asked.is_file else dict(changes))
-    prompts = inspected(settings.prompts)
+    prompts = inspected(of_trace(settings.prompts, settings.load))
     plan = msgspec.structs.replace(_plan(settings, asked, only, or_choose=or_choose), prompts=prompts)
     plan = with_variants(plan, settings.grid, settings.place.sweep(0), MAX_BACKENDS)
     if not asked.from_config:

@@ -36,13 +36,14 @@ class Prompt(Struct, frozen=True):
     """What one request asks. `max_tokens` is the limit of its answer, 0: that of the run.
 
     `name` says which one it is: its line in a file, or its lengths. `at_s` is when a trace sent it, in s by the clock
-    of the trace: only differences count.
+    of the trace: only differences count. `then` are the questions that follow in a conversation.
     """
 
     messages: list[Message]
     max_tokens: int = 0
     name: str = ""
     at_s: float | None = None
+    then: list[str] = []
 
     @property
     def text(self) -> str:

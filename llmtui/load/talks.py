@@ -90,11 +90,11 @@ class User:
         until = asked[0] + 1 if asked else len(messages)
         self._messages = messages[:until]
         # Answers that a file has are not sent: the server's own take their place.
-        self._questions = [messages[place].content for place in asked[1:]]
+        self._questions = [messages[place].content for place in asked[1:]] + (prompt.then if prompt is not None else [])
         self._limit = prompt.max_tokens if prompt is not None else 0
         self._name = prompt.name if prompt is not None else ""
-        if prompt is not None and len(asked) > 1:
-            self._left = min(self._left, len(asked))
+        if self._questions:
+            self._left = min(self._left, 1 + len(self._questions))
 
     def _end(self) -> None:
         self._talk += self._of.level.streams

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -61,7 +62,7 @@ def json_format(record: bytes) -> Format | None:
     if text:
         return Format(f"JSON Lines with {text}", _of_fields(lambda f, _: _text(f, text)), timed=timed)
     if "prompt_0" in fields:
-        return Format("JSON Lines with turns", _of_fields(lambda f, _: _text(f, "prompt_0")))
+        return Format("JSON Lines with turns", _of_fields(_numbered))
     if isinstance(fields.get("turns"), list):
         return Format("JSON Lines with turns", _of_fields(_turns))
     return None
@@ -156,8 +157,15 @@ def _text(fields: Mapping[str, Any], name: str) -> Prompt:
     return Prompt(messages=messages, max_tokens=limit_of(fields), at_s=_stamp(fields))
 
 
+def _numbered(fields: Mapping[str, Any], _: int) -> Prompt:
+    """guidellm's conversations: `prompt_0`, `prompt_1` and so on."""
+    prompt = _text(fields, "prompt_0")
+    then = itertools.takewhile(lambda name: fields.get(name) is not None, map("prompt_{}".format, itertools.count(1)))
+    return msgspec.structs.replace(prompt, then=[text_of(fields[name], name) for name in then])
+
+
 def _turns(fields: Mapping[str, Any], _: int) -> Prompt:
-    """AIPerf's conversations: the first turn."""
+    """AIPerf's conversations."""
     turns = fields.get("turns")
     if not isinstance(turns, list) or not turns:
         raise Skip
@@ -166,7 +174,16 @@ def _turns(fields: Mapping[str, Any], _: int) -> Prompt:
         first = {"text": first}
     if not isinstance(first, dict) or not (name := first_of(first, TEXTS)):
         raise BadRecord("its first turn has no text")
-    return _text(first, name)
+    return msgspec.structs.replace(_text(first, name), then=[_said(turn) for turn in turns[1:]])
+
+
+def _said(turn: Any) -> str:
+    """What a user says in a later turn. Raises BadRecord."""
+    if isinstance(turn, str):
+        return turn
+    if not isinstance(turn, dict) or not (name := first_of(turn, TEXTS)):
+        raise BadRecord("one of its turns has no text")
+    return text_of(turn[name], name)
 
 
 def _conversation(fields: Mapping[str, Any], _: int) -> Prompt:
@@ -189,6 +206,7 @@ def _first_turn(turns: Any) -> Prompt:
     """What the human says first. Some conversations of ShareGPT are empty, or all the model's."""
     if not isinstance(turns, list):
         raise BadRecord(f"conversations is {kind_of(turns)}, not a list")
+    asked = []
     for turn in turns:
         if not isinstance(turn, dict):
             raise BadRecord(f"conversations has {kind_of(turn)}, not an object with from and value")
@@ -197,8 +215,10 @@ def _first_turn(turns: Any) -> Prompt:
             if not isinstance(said, str):
                 raise BadRecord(f"what the human says is {kind_of(said)}, not text")
             if said.strip():
-                return Prompt(messages=[Message("user", said)])
-    raise Skip
+                asked.append(said)
+    if not asked:
+        raise Skip
+    return Prompt(messages=[Message("user", asked[0])], then=asked[1:])
 
 
 def _mooncake(fields: Mapping[str, Any], number: int) -> Prompt:

@@ -9,7 +9,7 @@ import msgspec
 from llmtui.load.prompt_files.errors import PromptFileError
 from llmtui.load.prompt_files.records import Records, open_records
 from llmtui.load.prompt_files.source import records_of
-from llmtui.model import PromptFile, Prompts
+from llmtui.model import Load, PromptFile, Prompts
 
 #: How long lines are checked, in s. In a larger file a bad one is found when it is asked.
 CHECK_S = 1.0
@@ -45,6 +45,17 @@ def check_unchanged(prompts: Prompts) -> None:
         raise PromptFileError(f"{prompts.file}: the history does not say what was in it; start a new run")
     if prompts.file:
         records_of(prompts)
+
+
+def of_trace(prompts: Prompts, load: Load) -> Prompts:
+    """Return what a trace asks, if nothing else is to be asked and it says so; else `prompts`."""
+    if not load.trace or prompts.given:
+        return prompts
+    try:
+        open_records(load.trace).close()
+    except PromptFileError:
+        return prompts  # it has send times only
+    return msgspec.structs.replace(prompts, file=load.trace, sample="in order")
 
 
 def _count(path: str, records: Records, until: float) -> int:

@@ -137,7 +137,7 @@ class FileRecords:
             prompt = self.format.read(record, number)
         except BadRecord as problem:
             raise self._error(name, str(problem)) from None
-        return Prompt(prompt.messages, prompt.max_tokens, name, prompt.at_s)
+        return Prompt(prompt.messages, prompt.max_tokens, name, prompt.at_s, prompt.then)
 
     def _error(self, name: str, reason: str) -> PromptFileError:
         return PromptFileError(f"{self._name}, {name}: {reason}")
