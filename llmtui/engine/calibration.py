@@ -18,6 +18,7 @@ import msgspec
 from llmtui.engine.asking import ask_until_settled
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import Target
+from llmtui.engine.health import fail
 from llmtui.engine.level_faults import leave_out
 from llmtui.engine.run import Run
 from llmtui.engine.schedule import Job
@@ -49,12 +50,12 @@ _LEAST_PER_WORD, _MOST_PER_WORD = 0.3, 12.0
 async def calibrate(run: Run, backend_run: BackendRun, job: Job) -> bool:
     """Before a job, see that the lengths of a mix are known. Return False if the mix does not fit the backend.
 
-    The first backend that has a turn is asked. The warm-up turns correct what it said, before the first turn that
-    counts.
+    The first backend that has a turn, or an iteration of a race, is asked. The warm-up corrects what it said, before
+    the first sample that counts.
     """
-    if not job.level:
-        return True
-    level = run.plan.levels[job.level - 1]
+    if run.plan.levels and not job.level:
+        return True  # the single requests before a load
+    level = run.plan.levels[job.level - 1] if job.level else None
     if not (name := run.plan.prompts_at(level).mix):
         return True
     mix = parse_mix(name)
@@ -129,11 +130,13 @@ class Counted(NamedTuple):
 
 
 async def _corrected(run: Run) -> Calibration:
-    """Return the calibration, corrected by the first answers of the warm-up turns of the server that was asked."""
+    """Return the calibration, corrected by the first answers of the warm-up of the server that was asked."""
     before = run.calibration or Calibration()
-    turns = [turn for turn in run.turns if turn.backend == run.calibrated_by and turn.phase == "warmup"]
+    by = run.calibrated_by
+    turns = [turn for turn in run.turns if turn.backend == by and turn.phase == "warmup"]
     each = math.ceil(CORRECTING / max(1, len(turns)))
-    prompts: list[Counted] = []
+    warmups = [i for i in run.iterations if i.backend == by and i.phase == "warmup"]
+    prompts = _counted(warmups, before) if before.source and not turns else []
     for turn in turns if before.source else ():
         samples = await asyncio.to_thread(_first_requests, run, turn.seq, each)
         prompts += _counted(samples, before)
@@ -212,7 +215,12 @@ async def _too_long(run: Run, backend_run: BackendRun, job: Job, mix: Mix) -> bo
     message = f"the mix {mix.name} has requests of {round(longest):,} tokens, and the context of this server has "
     message += f"{context:,}"
     hint = "give the server a larger context, or the mix shorter lengths"
-    await leave_out(run, backend_run, job, Failure(kind="server", message=message, hint=hint), again=False)
+    failure = Failure(kind="server", message=message, hint=hint)
+    if job.level:
+        await leave_out(run, backend_run, job, failure, again=False)
+    else:
+        fail(run, backend_run, failure)
+        await backend_run.target.close()
     return True
 
 

@@ -32,13 +32,14 @@ def launch_config(plan: Plan, backend: Backend) -> RunConfig:
     config = plan.config
     model = backend.model if backend.on_shared_file else ""
     config = msgspec.structs.replace(config, threads=backend.threads or config.threads, model=model or config.model)
-    needed = max((_needed(plan, level) for level in plan.levels), default=0)
+    levels: list[Level | None] = [*plan.levels] or [None]
+    needed = max(_needed(plan, level) for level in levels)
     if config.context_tokens or not needed:
         return config
     return msgspec.structs.replace(config, context_tokens=needed)
 
 
-def _needed(plan: Plan, level: Level) -> int:
+def _needed(plan: Plan, level: Level | None) -> int:
     """The context for a request at a level, in tokens: of a conversation for its last one. 0: that of a race."""
     config, turns = plan.config_at(level), plan.prompts.turns
     single = _single(plan, level)
@@ -47,14 +48,14 @@ def _needed(plan: Plan, level: Level) -> int:
     return (single or context_tokens(config, slots_of(plan))) + (turns - 1) * (config.max_tokens + QUESTION_TOKENS)
 
 
-def _single(plan: Plan, level: Level) -> int:
-    """The context for a request at a level of a mix or a grid, in tokens; 0 if it is that of a race."""
+def _single(plan: Plan, level: Level | None) -> int:
+    """The context for a request at a level of a mix or a grid, in tokens; 0 if the run's own request decides it."""
     if name := plan.prompts_at(level).mix:
         mix = parse_mix(name)
         # A prompt may be a little longer than planned.
         needed = math.ceil(1.02 * mix.longest) + CONTEXT_STEP
         return min(needed, max(CONTEXT_TOKENS, SHARED_TOKENS // slots_of(plan))) if mix.scalable else needed
-    return context_tokens(plan.config_at(level), slots_of(plan)) if level.max_tokens else 0
+    return context_tokens(plan.config_at(level), slots_of(plan)) if level is not None and level.max_tokens else 0
 
 
 def slots_note(plan: Plan) -> str:

@@ -10,7 +10,7 @@ import pytest
 from llmtui.engine.calibration import Counted, corrected
 from llmtui.model import Backend, Calibration, Iteration, Plan, Prompts
 from llmtui.store.open import open_store
-from tests.engine.helpers import Followed, engine_for, load_of, notes_of, truth_backend
+from tests.engine.helpers import Followed, engine_for, load_of, notes_of, plan_of, truth_backend
 
 
 def counting(name: str, *more: str, per_word: float = 1.37, template: int = 23) -> Backend:
@@ -102,3 +102,14 @@ async def test_a_server_without_counts_gets_words() -> None:
     run = await finished(plan)
     assert run.run_view.backends["a"].state.state == "done"
     assert any("counted in words" in text for text in notes_of(run))
+
+
+@pytest.mark.slow
+async def test_a_race_asks_the_prompts_of_a_mix() -> None:
+    plan = plan_of(counting("a"), counting("b"), iterations=2)
+    plan = msgspec.structs.replace(plan, prompts=Prompts(mix="D(300,7)"))
+    run = await finished(plan)
+    for view in run.run_view.backends.values():
+        samples = [sample for sample in view.iterations if sample.phase == "measured"]
+        assert [(s.prompt, s.output_tokens) for s in samples] == [("300/7", 7)] * 2
+        assert max(map(abs, errors(samples))) < 0.01
