@@ -15,6 +15,7 @@ import msgspec
 
 from llmtui.config import schema
 from llmtui.config.loads import check_load, check_metric
+from llmtui.config.mixes import check_mix
 from llmtui.config.places import Place
 from llmtui.config.run_checks import check_run
 from llmtui.config.sweeps import check_cells
@@ -326,6 +327,7 @@ def plan_of(row: sqlite3.Row) -> Plan:
         load = check_load(msgspec.structs.replace(plan.load, cells=None), place)
         plan = msgspec.structs.replace(plan, load=msgspec.structs.replace(load, cells=plan.load.cells))
         check_cells(plan.load, place)
+        check_mix(plan.prompts, Place("the plan").section("prompts"))
         check_metric(plan.config, plan.load, Place("the plan").section("run"))
     except schema.ConfigError as error:
         raise ValueError(str(error)) from None
