@@ -318,7 +318,7 @@ def findings(run_view: RunView) -> list[str]:
     """
     earlier = [attempt.sentence for attempt in run_view.earlier_attempts()]
     if run_view.plan.levels:
-        sentences = dict.fromkeys(line for verdict in of_levels.verdicts(run_view) for line in verdict.sentences)
+        sentences = of_levels.all_sentences(run_view)
         # Each level on its own says more than a search may, which pays for its looks.
         each_level = objective_sentences(run_view) if run_view.plan.load.search != "slo" else []
         found = [*search_sentences(run_view), *each_level]

@@ -34,6 +34,30 @@ def sentences(
     return [verdict.line for verdict in (*first, *rest) if verdict.line]
 
 
+def all_sentences(run_view: RunView) -> list[str]:
+    """Return all that the verdicts say, level by level. What is so at several levels is said once, at the end."""
+    judged = verdicts(run_view)
+    said: dict[str, list[str]] = {}
+    lines: list[tuple[str, str]] = []
+    for verdict in judged:
+        title = verdict.at.title if verdict.at is not None else ""
+        for sentence in verdict.sentences:
+            text = sentence.removeprefix(f"at {title}: ")
+            if text == sentence:
+                lines.append((sentence, ""))
+                continue
+            if text not in said:
+                lines.append(("", text))
+            said.setdefault(text, []).append(title)
+    every = sum(bool(verdict.line) for verdict in judged)
+
+    def at(titles: Sequence[str]) -> str:
+        return "at every level" if len(titles) == every > 1 else f"at {listed(titles)}"
+
+    lines.sort(key=lambda line: len(said.get(line[1], ())) > 1)
+    return list(dict.fromkeys(whole or f"{at(said[text])}: {text}" for whole, text in lines))
+
+
 def checks(run_view: RunView, metric: MetricKey | None = None) -> list[Check]:
     """Return the checks at all levels, each once: those that are not of all levels name theirs."""
     judged = [verdict for verdict in verdicts(run_view, metric) if verdict.samples]

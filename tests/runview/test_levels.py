@@ -88,6 +88,13 @@ def test_a_check_at_all_levels_is_said_once_and_one_of_a_level_names_it() -> Non
     assert any(text.startswith("slots: at 8 streams: ") for text in texts)
 
 
+def test_what_is_so_at_every_level_is_said_once() -> None:
+    tails = {name: {"buckets": {"ttft": [1000, 40]}} for name in "ab"}
+    said = levels.all_sentences(loads.raced({"a": 1.24, "b": 1.0}, rounds=8, fields=tails))
+    assert said[-1] == "at every level: p95 of TTFT and p99 of TTFT: 8 rounds are too few: 10 are needed"
+    assert [line.partition(" a ")[0].rstrip(":") for line in said[:-1]] == ["also at 4 streams", "at 8 streams"]
+
+
 def test_a_race_has_no_levels() -> None:
     run_view = build.run_view(build.plan("a", "b"))
     assert not levels.verdicts(run_view) and not levels.sentences(run_view) and not levels.checks(run_view)

@@ -79,8 +79,8 @@ def test_a_percentile_on_a_line_has_its_n() -> None:
 
 def test_header_charts_and_table_name_the_load() -> None:
     view = view_after()
-    header = text_of(header_lines(view.run_view, "running", 1.0, None, 80, 1))
-    assert "closed loop 1 4 8" in header and "10 rounds" in header
+    header = text_of(header_lines(view.run_view, "running", 1.0, None, 120, 1, level=view.level))
+    assert "closed loop 1 4 [8]  round 6/10  40 requests a turn" in header
     assert chart_data(view, "scatter").title == "output tokens/s, 8 streams, by round"
     assert chart_data(view, "ecdf").title == "share of turns (ECDF), output tokens/s, 8 streams"
     assert "round" in text_of(draw(chart_data(view, "scatter"), 60, 14))

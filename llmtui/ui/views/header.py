@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from llmtui.model import FAILED
-from llmtui.runview.loads import short_title
+from llmtui.model import FAILED, Level
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.format import milliseconds, plural
@@ -23,6 +22,7 @@ from llmtui.ui.situation import Phase
 from llmtui.ui.text.format import clock
 from llmtui.ui.text.spans import Line, Role, Span, justify, progress_bar, width_of, wrap
 from llmtui.ui.views.catching_up import CATCHING_UP
+from llmtui.ui.views.load_header import levels_now, levels_text, prompts_text, round_text, turn_text
 from llmtui.ui.views.time_left import TimeLeft
 
 #: What the header says: the phase of the run, that the monitor is behind it, or that no run was started yet.
@@ -93,11 +93,13 @@ def header_lines(
     failed: int = 0,
     behind: int | None = None,
     origin: tuple[str, ...] = (),
+    level: Level | None = None,
 ) -> list[Line]:
     """Draw the header in `rows` (1 or 2) rows: what is run, progress, remaining time, and llmtui's own error.
 
     `failed` counts the failed backends, for screens that may not show them otherwise. `behind` counts the iterations
-    since the screen was put on hold, None if it is live. `origin` says which run of the history this is.
+    since the screen was put on hold, None if it is live. `origin` says which run of the history this is, and `level` is
+    the one of a load that is shown.
     """
     word, role = _PHASES[phase]
     sign = _PHASE_SIGNS[phase]
@@ -125,7 +127,7 @@ def header_lines(
     launches = f"{config.launches}x" if config.launches > 1 else ""
     counts = f"{plural(iterations, 'iteration')} + {launches}{plural(config.warmup, 'warm-up')}"
     if levels := run_view.plan.levels:
-        counts = plural(iterations, "round")
+        counts = round_text(run_view, iterations)
     facts = [
         plural(config.max_tokens, "token"),
         counts,
@@ -135,7 +137,9 @@ def header_lines(
     if (model := model_name(run_view)) and width >= HEADER_MODEL_WIDTH:
         facts.insert(0, model)
     if levels:
-        facts.insert(0, short_title(levels, run_view.plan.load))
+        facts.remove(counts)
+        about = [levels_text(run_view, level, width), counts, turn_text(run_view, level), prompts_text(run_view)]
+        facts[:0] = [fact for fact in about if fact]
     elif width < HEADER_FACTS_WIDTH:
         facts[facts.index(counts)] = f"{iterations}+{launches}{config.warmup}"
     facts[:0] = origin
@@ -149,6 +153,8 @@ def header_lines(
         count = f" {run.finished}/{run.total}" if run.total else ""
         if own_error_s is not None and width >= HEADER_ERROR_WIDTH:
             count += f"  own error: p95 {milliseconds(own_error_s)} ms"
+        if width >= HEADER_ERROR_WIDTH and (now := levels_now(run_view, level)):
+            count = f"  {now}{count}"
         done = run.finished / run.total if run.total else 0.0
         lines.append(((" ", ""), *progress_bar(done, width - 2 - len(count)), (count + " ", "dim")))
     return lines

@@ -141,7 +141,7 @@ def load_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
         _timed("latency", "latency", 7, lambda figures: figures.latency.p50 if figures.latency else None),
         Column("kept", "kept", 4, 2, _kept, _attainment, most_first=True, optional=True),
         _number("err", "failed", 6, 3, lambda figures: figures.unsuccessful),
-        _timed("late", "late", 4, lambda figures: figures.late_s, "ms"),
+        dataclasses.replace(_timed("late", "late", 4, lambda figures: figures.late_s, "ms"), optional=True),
         race["against"],
         race["ratio"],
         race["interval"],

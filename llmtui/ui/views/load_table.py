@@ -61,7 +61,9 @@ class LoadTable:
         void = ""
         if placed is not None:
             found = self.run_view.verdict(self.metric, number).checks
-            void = next((c.code for c in found if c.level == "void" and c.spoils and name in c.backends), "")
+            void = next(
+                (c.code for c in found if c.level == "void" and self.metric in c.spoils and name in c.backends), ""
+            )
         return TableRow(
             backend_view,
             shown_attempt(at_level(backend_view, level)),

@@ -50,7 +50,7 @@ def _others(run_view: RunView, metric: MetricKey, said: int, verdict: Verdict) -
         number = 0 if level == head else level.number
         if number != said and (kind := _kind(of := run_view.verdict(metric, number))) is not None:
             judged.append((kind, level, of))
-    order = {"ahead": 0, "open": 1, "void": 2}
+    order = {"ahead": 0, "open": 1, "few": 2, "void": 3}
     judged.sort(key=lambda each: (order[each[0][0]], each[0][1] != verdict.board.best, each[0][1]))
     clauses = []
     for (what, name), group in itertools.groupby(judged, key=lambda each: each[0]):
@@ -64,13 +64,19 @@ def _others(run_view: RunView, metric: MetricKey, said: int, verdict: Verdict) -
             limits = [each.board.comparisons for _, _, each in those]
             most = max((c for each in limits for c in each), key=lambda c: c.could_show or 0.0)
             clauses.append(f"{at} no clear difference: {most.limit}")
+        elif what == "few":
+            fewest = min((c for _, _, each in those for c in each.board.comparisons), key=lambda c: c.n)
+            clauses.append(f"{at} no verdict: {fewest.limit}")
         else:
             clauses.append(f"{at} not comparable")
     return clauses
 
 
 def _kind(verdict: Verdict) -> tuple[str, str] | None:
-    """What a level says: a backend is "ahead" of all others, it is "open", or "void"; None if it says nothing yet."""
+    """What a level says: a backend is "ahead" of all others, it is "open", there are too "few" rounds, or it is "void".
+
+    None if it says nothing yet.
+    """
     placed = verdict.board
     if len(verdict.samples) < 2:
         return None
@@ -78,8 +84,11 @@ def _kind(verdict: Verdict) -> tuple[str, str] | None:
         return "void", ""
     if placed.fastest:
         return "ahead", placed.fastest
-    known = placed.comparisons and all(c.bounded and c.could_show is not None for c in placed.comparisons)
-    return ("open", "") if known else None
+    if not placed.comparisons:
+        return None
+    if all(c.bounded and c.could_show is not None for c in placed.comparisons):
+        return "open", ""
+    return ("few", "") if verdict.done else None
 
 
 def _ratio(verdict: Verdict) -> str:

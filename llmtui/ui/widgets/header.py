@@ -34,6 +34,7 @@ class Header(Lines):
             failed,
             view.behind,
             view.past.origin if view.past is not None else (),
+            view.level,
         )
 
 
