@@ -1,6 +1,7 @@
 """What do a frame and the data behind it cost, from 10 to 100,000 iterations? It should hardly grow.
 
     python -m tests.bench.frames [--frames 30] [--processes 3]
+    python -m tests.bench.frames --load [--frames 30]    (see tests.bench.load_frames)
 
 Three backends share the iterations. A frame is what one more iteration causes: it is added to the run, and panels, both
 charts and the table are computed again (without a terminal). Reported is CPU time, which other programs disturb less
@@ -43,6 +44,7 @@ from llmtui.ui.views.panel import panel
 from llmtui.ui.views.ranking import ranking_line
 from llmtui.ui.views.table import table_lines
 from tests import build
+from tests.bench import load_frames
 from tests.bench.common import command_line, heading
 
 COUNTS = (10, 100, 1_000, 10_000, 100_000)
@@ -243,10 +245,15 @@ def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--processes", type=int, default=3)
+    parser.add_argument("--load", action="store_true", help="frames of a load, by its levels and backends")
     parser.add_argument("--weigh", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.weigh is not None:
         asyncio.run(weigh(arguments.weigh))
+        return
+    if arguments.load:
+        print(heading("frames of the monitor under a load"))
+        load_frames.frames(arguments.frames)
         return
     print(heading("frames and memory of the monitor by iterations, three backends"))
     frames(arguments.frames)
