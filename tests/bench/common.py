@@ -37,6 +37,20 @@ def size(text: str) -> tuple[int, int]:
     return columns, rows
 
 
+def load_config(path: Path, levels: Sequence[int], requests: int = 0) -> None:
+    """Write a config of a load at these levels on two truth servers without a limit of slots, which lasts long enough.
+
+    A turn has twice as many requests as streams, unless it is said. Answers have 32 tokens, 20 and 22 ms apart.
+    """
+    run = {"iterations": 1000, "warmup": 0, "max_tokens": 32, "on_disconnect": "stop"}
+    lines = ["[run]", *(f"{key} = {json.dumps(value)}" for key, value in run.items())]
+    lines += ["[load]", f"concurrency = {json.dumps(list(levels))}", f"requests = {requests or 2 * max(levels)}"]
+    for name, itl_ms in {"one": 20.0, "two": 22.0}.items():
+        launch = [*TRUTH_SERVER, "--port", "{port}", "--itl-ms", str(itl_ms)]
+        lines += ["[[backend]]", f"name = {json.dumps(name)}", f"launch = {json.dumps(launch)}"]
+    path.write_text("\n".join(lines) + "\n")
+
+
 def truth_config(path: Path, servers: Mapping[str, float], **settings: int | str) -> None:
     """Write a config that launches a truth server for each name, with its ITL in ms; `settings` go to [run]."""
     lines = ["[run]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items())]

@@ -1,11 +1,14 @@
 """How long does it take from a key to its change on the screen, during a run, with 32 streams beside it?
 
     python -m tests.bench.keys [--rounds 12] [--streams 32] [--size 120x40]
+    python -m tests.bench.keys --load 256 [--rounds 12]
 
 The monitor follows a run of three truth servers whose iterations take 0.3 s; other processes run that many streams of
 `llmtui accuracy`, as `tests.bench.soak` does. Keys are pressed at random moments. The change is complete with the first
 output that only this key can cause (a figure's name, a chart's title, a word of the footer, a heading of another
 screen). Later parts of it, such as charts after figures, have a line of their own and are not in the total.
+
+With --load the run is a closed loop of two truth servers at 1 and at that many streams, with nothing beside it.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from pathlib import Path
 
 from llmtui.accuracy.pty_monitor import Screen, monitor_argv
 from llmtui.stats.summary import percentile
-from tests.bench.common import ESCAPES, command_line, heading, size, truth_config
+from tests.bench.common import ESCAPES, command_line, heading, load_config, size, truth_config
 from tests.bench.soak import ROOT, Child
 from tests.bench.soaked import Order
 
@@ -44,6 +47,19 @@ KEYS: tuple[tuple[str, bytes, bytes], ...] = (
     ("esc", b"\x1b", b"baseline stats, "),
     ("enter", b"\r", b" try "),
     ("esc", b"\x1b", b"baseline stats, "),
+)
+#: The same of a load at 1 stream and many, which is shown first.
+KEYS_OF_LOAD: tuple[tuple[str, bytes, bytes], ...] = (
+    ("x", b"x", b" Show "),
+    ("x", b"x", b" Hide "),
+    ("<", b"<", b"at 1 stream"),
+    (">", b">", b" streams"),
+    ("h", b"h", b" Go on "),
+    ("h", b"h", b" Hold "),
+    ("?", b"?", b"llmtui: keys"),
+    ("esc", b"\x1b", b"against streams"),
+    ("L", b"L", b" entries"),
+    ("esc", b"\x1b", b"against streams"),
 )
 #: What is painted after the first change, with the name of its line in the report.
 LATER: dict[bytes, tuple[str, bytes]] = {
@@ -107,24 +123,32 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument("--size", default="120x40")
+    parser.add_argument("--load", type=int, default=0, metavar="N", help="streams of a load, instead of the race")
     arguments = parser.parse_args()
     columns, rows = size(arguments.size)
     rng = random.Random(5)
-    print(heading(f"key to change at {arguments.size}, {arguments.streams} streams beside the run"))
+    keys = KEYS_OF_LOAD if arguments.load else KEYS
+    beside = 0 if arguments.load else arguments.streams
+    what = f"{arguments.load} streams in the run" if arguments.load else f"{beside} streams beside the run"
+    print(heading(f"key to change at {arguments.size}, {what}"))
     took: dict[str, list[float]] = {}
     missing: list[str] = []
     with tempfile.TemporaryDirectory(prefix="llmtui-keys-") as name:
         folder = Path(name)
         servers = dict.fromkeys(("one", "two", "three"), 4.0)
-        truth_config(folder / "keys.toml", servers, iterations=100_000, warmup=0, on_disconnect="stop")
+        if arguments.load:
+            load_config(folder / "keys.toml", [1, arguments.load])
+        else:
+            truth_config(folder / "keys.toml", servers, iterations=100_000, warmup=0, on_disconnect="stop")
         env = {"XDG_RUNTIME_DIR": name, "LLMTUI_STORE": str(folder / "one.db")}
-        with streams(arguments.streams, folder) if arguments.streams else contextlib.nullcontext():
+        with streams(beside, folder) if beside else contextlib.nullcontext():
             screen = Screen(monitor_argv(folder / "keys.toml"), env, columns=columns, rows=rows)
             try:
-                rest(screen, 8.0)
+                # A load needs a turn of each backend first.
+                rest(screen, 60.0 if arguments.load else 8.0)
                 began, cpu_s, count = time.monotonic(), screen.cpu_s(), screen.bytes
                 for _ in range(arguments.rounds):
-                    for title, key, mark in KEYS:
+                    for title, key, mark in keys:
                         rest(screen, rng.uniform(0.25, 0.75))
                         later, *marks = LATER.get(mark, ("",))
                         times = changed_s(screen, key, [mark, *marks])
