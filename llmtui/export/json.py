@@ -297,7 +297,7 @@ def _document(run_view: RunView) -> str:
     # Requests follow piece by piece.
     absent = {"requests"} if plan.prompts.given else {"requests", "prompts"}
     only = {RunRecord: frozenset(absent)} if plan.levels else _LOADS_ONLY | {RunRecord: _OF_LOADS | absent}
-    return plain_json(_full(record, _LEFT_OUT | only))
+    return plain_json(full(record, _LEFT_OUT | only))
 
 
 def _level(run_view: RunView, level: Level) -> LevelRecord:
@@ -329,13 +329,8 @@ def escaped(document: str) -> str:
 
 def full_sample(sample: Iteration | Turn, *, load: bool) -> dict[str, Any]:
     """All fields of an iteration or a turn, as the document has them; `load`: with those that only loads have."""
-    of: dict[str, Any] = _full(sample, _LEFT_OUT if load else _LEFT_OUT | _LOADS_ONLY)
+    of: dict[str, Any] = full(sample, _LEFT_OUT if load else _LEFT_OUT | _LOADS_ONLY)
     return of
-
-
-def full(value: Any) -> Any:
-    """`value` with the fields that our structs omit at their default."""
-    return _full(value, {})
 
 
 def _compared(pair: Pair) -> ComparisonRecord:
@@ -391,13 +386,13 @@ def _verdict(verdict: Verdict) -> VerdictRecord:
     )
 
 
-def _full(value: Any, left_out: Mapping[type, frozenset[str]]) -> Any:
+def full(value: Any, left_out: Mapping[type, frozenset[str]] = _LEFT_OUT) -> Any:
     """`value` with the fields that our structs omit at their default, but without those in `left_out`."""
     if isinstance(value, msgspec.Struct):
         without = left_out.get(type(value), frozenset())
-        return {name: _full(v, left_out) for name, v in msgspec.structs.asdict(value).items() if name not in without}
+        return {name: full(v, left_out) for name, v in msgspec.structs.asdict(value).items() if name not in without}
     if isinstance(value, list):
-        return [_full(v, left_out) for v in value]
+        return [full(v, left_out) for v in value]
     if isinstance(value, dict):
-        return {name: _full(v, left_out) for name, v in value.items()}
+        return {name: full(v, left_out) for name, v in value.items()}
     return value
