@@ -13,6 +13,7 @@ from llmtui import exit_codes
 from llmtui.cli.output import report
 from llmtui.engine.asking import ask_until_settled
 from llmtui.engine.bringup import Target
+from llmtui.engine.prompting import first_prompt
 from llmtui.engine.server_exit import with_exit
 from llmtui.engine.slots import slots_of
 from llmtui.interrupts import Interruption
@@ -95,8 +96,8 @@ async def _check_one(
     try:
         ready = await (bringing_up or target.bring_up(_progress(target, redact)))
         # Only an answer proves that url, model and protocol go together.
-        config = plan.config
-        await ask_until_settled(target, config.prompt, say, config.timeout_s)
+        asked, timeout_s = first_prompt(plan), plan.config.timeout_s
+        await ask_until_settled(target, asked, say, timeout_s, max_tokens=MAX_TOKENS)
     except (StartError, IterationError) as error:
         failure = error.failure
         if isinstance(error, IterationError):

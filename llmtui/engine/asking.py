@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 from llmtui.engine.adapting import MIN_WAIT_S, AskAgain
 from llmtui.engine.bringup import Target
+from llmtui.engine.prompting import Asked
 from llmtui.measure.answer import Answer
 from llmtui.measure.request import IterationError
 
 
 async def ask_until_settled(
     target: Target,
-    prompt: str,
+    prompt: Asked,
     on_note: Callable[[str], None],
     timeout_s: float,
     *,

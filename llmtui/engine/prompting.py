@@ -43,6 +43,13 @@ async def prompt_of(run: Run, job: Job) -> Asked | Failure:
         return bad_prompt(problem)
 
 
+def first_prompt(plan: Plan) -> Asked:
+    """Return the first prompt of a file, without one the prompt of the run. Raises PromptFileError."""
+    if not plan.prompts.file:
+        return plan.config.prompt
+    return _nth(plan.prompts, prompt_seed(plan), None, 1)
+
+
 def prompt_seed(plan: Plan) -> str:
     """Return what decides the order of prompts: the seed of the config, so that two runs ask the same ones."""
     return f"{plan.config.seed}/prompts"

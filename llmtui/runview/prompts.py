@@ -38,7 +38,10 @@ def prompt_remarks(plan: Plan) -> list[str]:
     elif plan.levels and plan.prompts.sample == "in order" and not fresh:
         remarks.append(f"each turn asks the same {what} from the first on: {_CACHE}")
     if facts.lengths_only:
-        remarks.append(f"{facts.format} has lengths and no texts: each prompt is English text of about its length")
+        text = f"{facts.format} has lengths and no texts: each prompt is English text of about its length"
+        if "mooncake" in facts.format and fresh:
+            text += "; with a fresh line before each, equal hash_ids share no prefix: for that set fresh_prompt = false"
+        remarks.append(text)
     return remarks
 
 

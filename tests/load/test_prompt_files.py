@@ -167,6 +167,7 @@ def test_a_folder_has_a_prompt_in_each_file(tmp_path: Path) -> None:
         (b'{\n  "prompt": "a"\n}\n', "one JSON document over several lines"),
         (b'{"a": 1, "b": 2}\n', "JSON Lines with a, b: none of them is a prompt"),
         (b"hello there\n", "looks like plain text"),
+        (b"[run]\niterations = 3\n", "looks like plain text"),
         (b"id,name,age\n1,2,3\n", "a table with the columns id, name, age"),
         (b'{"prompt": "a"}\n{"prompt": 3}\n', "line 2: prompt is a number, not text"),
         (b'{"prompt": "a"}\n\n{"prompt": " "}\n', "line 3: prompt is empty"),

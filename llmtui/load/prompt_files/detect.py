@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from llmtui.load.prompt_files.errors import BadRecord, PromptFileError, Skip
@@ -56,7 +57,7 @@ def layout_of(path: str, head: bytes, size: int) -> Layout:
         raise PromptFileError(f"{path}: {what}; expected {_FORMATS}")
     if b"\0" in head:
         raise PromptFileError(f"{path}: is binary, not text; expected {_FORMATS}")
-    if text.startswith(b"["):
+    if re.match(rb'\[\s*[\[{"\]0-9-]', text):
         return _array(path, head, start)
     line, ended, _ = text.partition(b"\n")
     if text.startswith(b"{"):
