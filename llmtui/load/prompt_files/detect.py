@@ -10,7 +10,7 @@ from llmtui.load.prompt_files.fields import CHATS, TEXTS
 from llmtui.load.prompt_files.formats import Format, as_text, fields_of, json_format, sharegpt, table_format
 from llmtui.text import sanitize
 
-#: How much of a file decides; a record is not longer. A prompt of a million tokens is shorter.
+#: At most so much of a file decides; a record is not longer. A prompt of a million tokens is shorter.
 HEAD_BYTES = 8 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 _ITEM = b'"conversations"'

@@ -75,7 +75,9 @@ class FileRecords:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             self.size = os.fstat(self._fd).st_size
-            head = os.pread(self._fd, detect.HEAD_BYTES, 0)
+            head = os.pread(self._fd, _DIGEST_BYTES, 0)
+            if b"\n" not in head:  # a long first line
+                head = os.pread(self._fd, detect.HEAD_BYTES, 0)
             found = detect.layout_of(path, head, self.size)
             self.format = found.format
             self._layout = found
