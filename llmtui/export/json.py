@@ -15,13 +15,11 @@
                     `start` (was running, own server, embedded, launched)
     comparisons     per pair of backends by the metric that counts, or by one per token if that is not comparable:
                     `backends`, `sentence`, `metric` (null if none is comparable), `instead_of` (the metric that it
-                    replaces, with the `reason`), `slower`, `faster`, `ratio`, its interval `low` to `high`
-                    at `level` (null for too few samples), `p` (corrected for the choice of the best, or the
-                    number of pairs), `decided`, `n`,
-                    `paired` (by round), `could_show` (the ratio that this number of samples shows four times out of
-                    five), `more` (comparisons by other rates, in the same form), `basis` ("rounds" in turns,
-                    "launches", or "apart": not in turns, so without interval and decision), `launches` (of each server,
-                    if they are the basis)
+                    replaces, with the `reason`), `slower`, `faster`, `ratio`, its interval `low` to `high` at `level`
+                    (null for too few samples), `p` (corrected for the choice of the best, or the number of pairs),
+                    `decided`, `n`, `paired` (by round), `could_show` (the ratio that n samples show 4 times of 5),
+                    `more` (comparisons by other rates, likewise), `basis` ("rounds", "launches", or "apart": not in
+                    turns, so without interval and decision), `launches` (of each server, if they are the basis)
     earlier_attempts    the verdicts of the newest earlier attempts by the metric that counts, the oldest first:
                     `attempt`, `backends` (the attempt of each that counted), `level` (of the intervals, if
                     `in_turns`), `fastest` ("" if none is shown to be), `line`
@@ -32,10 +30,9 @@
     checks          the fairness checks: `code`, `level` (void, warning, note), `backends`, `text` (the evidence),
                     `todo` (the fix), `sides` (backends on the same side do not differ), `spoils` (metrics)
     absent          the frameworks that were wanted and not on this machine: `framework`, `reason`, `remedy`
-    others          servers of this machine that were not measured: `framework`, `url`, `models`
+    others          other servers of this machine: `framework`, `url`, `models`
     accuracy        the newest record of `llmtui accuracy` on this machine (llmtui.model.accuracy), null without one
-    prompts         `[prompts]` as configured, with `facts`: what was known of the file; only if requests have
-                    prompts of their own
+    prompts         `[prompts]` with the `facts` of its file; only if requests have prompts of their own
 
 A load also has these; its `backends`, `comparisons`, `verdict` and `checks` are those of the level that counts:
 
