@@ -101,27 +101,12 @@ _LEFT_OUT: dict[type, frozenset[str]] = {
     Turn: frozenset({"buckets"}),
 }
 #: Fields that a race does not have: those of requests and turns.
+_OF_REQUESTS = (
+    "level turn request share worker written_s due_s waited_s in_flight requests_per_s output_tokens_per_s "
+    "goodput_per_s attainment talk talk_turn thought_s"
+)
 _LOADS_ONLY: dict[type, frozenset[str]] = {
-    Iteration: frozenset(
-        {
-            "level",
-            "turn",
-            "request",
-            "share",
-            "worker",
-            "written_s",
-            "due_s",
-            "waited_s",
-            "in_flight",
-            "requests_per_s",
-            "output_tokens_per_s",
-            "goodput_per_s",
-            "attainment",
-            "talk",
-            "talk_turn",
-            "thought_s",
-        }
-    ),
+    Iteration: frozenset(_OF_REQUESTS.split()),
     Summary: frozenset(key for key, metric in METRICS.items() if metric.of_turn),
 }
 _OF_LOADS = frozenset({"load", "slo", "levels", "turns", "search"})
