@@ -53,6 +53,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "worker": st.integers(0, 10**4),
     "talk": st.integers(0, 10**9),
     "talk_turn": st.integers(0, 10**3),
+    "attainment": st.none() | st.floats(0, 1),
     "in_flight": st.none() | st.integers(0, 10**9),
 }
 
