@@ -142,7 +142,7 @@ async def _corrected(run: Run) -> Calibration:
         prompts += _counted(samples, before)
     after = corrected(before, prompts)
     words = sum(one.words for one in prompts) / max(1, len(prompts))
-    if abs(after.tokens(round(words)) / max(1.0, before.tokens(round(words))) - 1) > 0.001:
+    if prompts and abs(after.tokens(round(words)) / max(1.0, before.tokens(round(words))) - 1) > 0.001:
         text = f"prompts of the mix: by the first {len(prompts)} answers a word is {after.tokens_per_word:.3f} tokens, "
         run.add_note(Note(text=text + f"chat template and fresh line are {round(after.overhead)}"))
     return after
