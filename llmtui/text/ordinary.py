@@ -26,7 +26,7 @@ _KEY_START = re.compile(r"sk-|(?:hf|gsk|ghp|gho|fw|csk|r8|tgp)_|(?:xai|nvapi|glp
 #: Hex or base64 without a word boundary. A path or the name of an image may contain one, but is none.
 _RUN = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}={0,2}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-#: Longer words of the protocols, which our own messages contain.
+#: Longer words of the protocols and of llmtui's options and screens, which our own messages contain.
 _PROTOCOL_WORDS = frozenset(
     {
         "/v1/chat/completions",
@@ -35,10 +35,14 @@ _PROTOCOL_WORDS = frozenset(
         "application/x-ndjson",
         "chat.completion.chunk",
         "completion_tokens_details",
+        "e2el:1000",
         "max_completion_tokens",
+        "output_tokens_per_s@8",
         "prompt_tokens_details",
         "text-generation-launcher",
+        "ttft=0.2,tpot=0.05,share=0.95",
         "x-www-form-urlencoded",
+        "▁▂▃▄▅▆▇█",
     }
 )
 
