@@ -200,6 +200,7 @@ def test_what_is_measured_in_which_order() -> None:
     assert [job.tokens_of(level) for level in levels] == [64, 64, 64, 64, 3]
 
 
+@pytest.mark.slow
 def test_measure() -> None:
     progress: list[str] = []
     job = Job(streams=[1, 2], rates=[100], requests=2, tokens=4, itl_ms=1, ttft_ms=2)

@@ -29,6 +29,7 @@ def accuracy(*arguments: str, state: Path, **environment: str) -> subprocess.Com
     )
 
 
+@pytest.mark.slow
 def test_json_without_a_monitor(tmp_path: Path) -> None:
     rates = ["--rates", "50"]
     done = accuracy(

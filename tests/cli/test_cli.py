@@ -51,6 +51,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_run_prints_iterations_and_table_and_writes_files(config: Path, tmp_path: Path) -> None:
     results, iterations, everything = tmp_path / "r.csv", tmp_path / "i.csv", tmp_path / "all.json"
     done = llmtui(
@@ -81,6 +82,7 @@ def test_options_override_the_config(config: Path) -> None:
     assert "  two" in done.stdout and "  one " not in done.stdout
 
 
+@pytest.mark.slow
 def test_check_prints_each_backend(config: Path) -> None:
     done = llmtui("check", str(config))
     assert done.returncode == 0
@@ -92,6 +94,7 @@ def test_check_prints_each_backend(config: Path) -> None:
     assert "gone  nothing answers at 127.0.0.1:9: start it: ./model.llamafile --server --port 9" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_unreachable_backend_is_reported_with_exit_code_1(config: Path) -> None:
     with config.open("a") as file:
         file.write("[[backend]]\nname = 'gone'\nurl = 'http://127.0.0.1:9'\n")
@@ -128,6 +131,7 @@ def test_an_unknown_key_name_in_ui_is_refused(tmp_path: Path) -> None:
     assert "[ui]: keys: " in done.stderr and 'did you mean "rerun"' in done.stderr
 
 
+@pytest.mark.slow
 def test_control_c_prints_the_table_and_stops_the_servers(config: Path) -> None:
     command = [*LLMTUI, "run", str(config), "--iterations", "1000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -143,6 +147,7 @@ def test_control_c_prints_the_table_and_stops_the_servers(config: Path) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_prints_no_traceback(config: Path) -> None:
     with subprocess.Popen([*LLMTUI, "run", str(config)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
@@ -153,6 +158,7 @@ def test_a_closed_pipe_prints_no_traceback(config: Path) -> None:
     assert b"Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_every_help_fits_a_screen() -> None:
     for command in ([], *([name] for name in cli.commands)):
         text = llmtui(*command, "--help").stdout
@@ -160,6 +166,7 @@ def test_every_help_fits_a_screen() -> None:
         assert max(len(line) for line in text.splitlines()) <= 80
 
 
+@pytest.mark.slow
 def test_the_monitor_runs_in_a_terminal_and_leaves_the_table(config: Path) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
@@ -187,6 +194,7 @@ def test_the_monitor_runs_in_a_terminal_and_leaves_the_table(config: Path) -> No
     assert b"Traceback" not in seen
 
 
+@pytest.mark.slow
 def test_a_full_disk_behind_stdout_is_reported(config: Path) -> None:
     # Buffered, as usual: the output is written at the end.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
@@ -204,6 +212,7 @@ def test_a_full_disk_behind_stdout_is_reported(config: Path) -> None:
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_file_named_dash_is_stdout(config: Path) -> None:
     done = llmtui("run", str(config), "--iterations", "1", "--csv", "-")
     assert done.returncode == 0

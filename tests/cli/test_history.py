@@ -47,6 +47,7 @@ def llmtui(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*LLMTUI, *arguments], capture_output=True, text=True, env=environment, check=False)
 
 
+@pytest.mark.slow
 def test_a_run_is_listed_shown_labelled_and_exported(config: Path, tmp_path: Path) -> None:
     store = tmp_path / "history.db"
     done = llmtui(store, "run", str(config), "--label", "first")
@@ -73,6 +74,7 @@ def test_a_run_is_listed_shown_labelled_and_exported(config: Path, tmp_path: Pat
     assert b"hush-hush" not in store.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_label_that_is_the_id_of_another_run(tmp_path: Path) -> None:
     store = tmp_path / "history.db"
     add(store, "aaaa1111", {"a": 0.5})

@@ -34,6 +34,7 @@ def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
+@pytest.mark.slow
 async def test_all_pages_show_one_run_and_closing_one_does_not_end_it(going: Served) -> None:
     async with page_of(going) as first, page_of(going) as second:
         await first.until(b"omega")
@@ -132,6 +133,7 @@ async def test_a_finished_run_is_shown_until_serve_ends(tmp_path: Path) -> None:
         assert "vs best" in out and "alpha" in out
 
 
+@pytest.mark.slow
 async def test_control_c_ends_pages_engine_and_servers(tmp_path: Path) -> None:
     with serving(tmp_path, 100_000) as served:
         async with page_of(served) as page:

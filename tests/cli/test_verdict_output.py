@@ -44,6 +44,7 @@ def test_run_ends_with_the_verdict(short_path: Path) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_key_adds_rounds_until_the_verdict_is_decided(short_path: Path) -> None:
     screen = Screen(monitor_argv(race(short_path, 2)), environment(short_path), columns=120, rows=40)
 

@@ -59,6 +59,7 @@ def first_by_code(run_view: RunView) -> dict[str, Check]:
     return {c.code: c for c in reversed(judged(run_view))}
 
 
+@pytest.mark.slow
 async def test_fair_race_has_no_problems() -> None:
     plan = plan_of(truth_backend("a", **SLOWLY), truth_backend("b", **SLOWLY), iterations=6)
     async with engine_for(plan) as run:
@@ -148,6 +149,7 @@ async def test_different_stop_reasons_with_equal_lengths_are_a_note() -> None:
     assert leading_metric(list(by_code.values())).metric == "latency"
 
 
+@pytest.mark.slow
 async def test_several_tokens_per_arrival() -> None:
     chunks = truth_backend("chunks", options={"truth": {"per_chunk": 2}}, **SLOWLY)
     plan = plan_of(truth_backend("a", **SLOWLY), truth_backend("b", **SLOWLY), chunks, iterations=3, max_tokens=8)
@@ -163,6 +165,7 @@ async def test_several_tokens_per_arrival() -> None:
         assert leading_metric(results, "latency", "a", "chunks").metric == "latency"
 
 
+@pytest.mark.slow
 async def test_lengths_are_compared_by_text_without_token_counts() -> None:
     silent = {"a": [], "same": [], "short": ["--tokens", "5"]}
     backends = [truth_backend(name, arguments=["--no-usage", *more]) for name, more in silent.items()]
@@ -179,6 +182,7 @@ async def test_lengths_are_compared_by_text_without_token_counts() -> None:
     assert leading_metric(results, "latency", "counts", "chunks").metric == "latency"
 
 
+@pytest.mark.slow
 async def test_too_few_rounds_for_three_backends() -> None:
     plan = plan_of(*(truth_backend(name, **SLOWLY) for name in "abc"), iterations=5, warmup=0)
     async with engine_for(plan) as run:
@@ -214,6 +218,7 @@ async def test_context_size_and_missing_usage() -> None:
     assert by_code["token-counts-guessed"].backends == ["a", "b"]
 
 
+@pytest.mark.slow
 async def test_rerun_of_one_backend_is_not_interleaved() -> None:
     plan = plan_of(truth_backend("a", **SLOWLY), truth_backend("b", **SLOWLY), iterations=6)
     async with engine_for(plan) as run:
@@ -227,6 +232,7 @@ async def test_rerun_of_one_backend_is_not_interleaved() -> None:
         assert codes(run_view) == {"reruns": ["a", "b"], "too-few": ["a", "b"]}
 
 
+@pytest.mark.slow
 async def test_sequential_order_is_not_interleaved() -> None:
     plan = plan_of(
         truth_backend("a", **SLOWLY), truth_backend("b", **SLOWLY), iterations=6, warmup=0, order="sequential"

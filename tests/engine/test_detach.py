@@ -50,6 +50,7 @@ def suspended_servers(tree: list[psutil.Process]) -> Iterator[None]:
             server.resume()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_disconnect", ["finish", "stop"])
 async def test_detached_run_finishes_and_exits(on_disconnect: str) -> None:
     engine, run = await begun(plan_of(SLOW, iterations=15, on_disconnect=on_disconnect))
@@ -90,6 +91,7 @@ async def test_listing_runs_does_not_count_as_a_client() -> None:
     assert sum(i.phase == "measured" for i in stored.iterations) == 5
 
 
+@pytest.mark.slow
 async def test_run_survives_a_lost_client() -> None:
     engine, run = await begun(plan_of(SLOW, iterations=10, on_disconnect="finish"))
     tree = process_tree(engine.pid)

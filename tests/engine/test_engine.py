@@ -34,6 +34,7 @@ from tests.leftovers import command_line
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Step, scripted, token
 
 
+@pytest.mark.slow
 async def test_usual_load_time_is_known_in_the_second_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMTUI_STORE", str(tmp_path / "history.db"))
     usual: list[float | None] = []
@@ -102,6 +103,7 @@ async def test_rerun_starts_a_new_attempt() -> None:
         assert len(run_view.backends["b"].iterations) == 4
 
 
+@pytest.mark.slow
 async def test_stop_drops_the_iterations_of_one_backend() -> None:
     plan = plan_of(truth_backend("a"), truth_backend("b", arguments=["--ttft-ms", "50"]), iterations=5)
     async with engine_for(plan) as run:
@@ -114,6 +116,7 @@ async def test_stop_drops_the_iterations_of_one_backend() -> None:
         assert run_view.failed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [Rerun(backend="c"), Rerun(backend="a", also=["b", "c"]), Stop(backend="c"), Logs(backend="c")],
@@ -209,6 +212,7 @@ async def test_refused_usage_option_is_left_out() -> None:
         assert [i.error for i in run_view.backends["a"].iterations] == [None, None]
 
 
+@pytest.mark.slow
 async def test_connect_can_be_cancelled_at_any_step() -> None:
     for steps in range(12):
         engine = EngineProcess.start(plan_of(truth_backend("a")))
@@ -246,6 +250,7 @@ async def test_killing_the_engine_leaves_no_server_behind() -> None:
         engine.kill()
 
 
+@pytest.mark.slow
 def test_killing_the_client_ends_engine_and_servers() -> None:
     config = (
         "[run]\niterations = 1000\nmax_tokens = 4\non_disconnect = 'stop'\n[[backend]]\nname = 'a'\n"

@@ -44,6 +44,7 @@ async def test_a_launched_server_that_dies_at_a_level() -> None:
         assert run_view.run.finished == run_view.run.total
 
 
+@pytest.mark.slow
 async def test_a_running_server_that_is_gone_at_a_level_must_answer_again() -> None:
     server = Frail(2, "close")
     plan = load_of(Backend(name="frail", url=await server.listen(), model="m"), truth_backend("b"), concurrency=[1, 4])
@@ -56,6 +57,7 @@ async def test_a_running_server_that_is_gone_at_a_level_must_answer_again() -> N
     server.close()
 
 
+@pytest.mark.slow
 async def test_a_level_at_which_all_are_refused_is_left_out_and_the_refusals_are_counted() -> None:
     server = Frail(0, "refuse")
     plan = load_of(
@@ -82,6 +84,7 @@ def _ended(run: Followed, number: int, _: object) -> bool:
     return len(jobs_of(run)) == number
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_killed_in_mid_turn() -> None:
     slow = truth_backend("a", arguments=["--itl-ms", "20"])
     async with engine_for(load_of(slow, concurrency=[2], iterations=1, warmup=0, requests=8)) as run:

@@ -49,6 +49,7 @@ async def in_mid_turn(run: Followed, *, counted: bool = False) -> None:
     await run.until(holds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["shuffled", "round-robin"])
 async def test_backends_take_each_turn_one_after_the_other(order: Order) -> None:
     plan = load_of(truth_backend("a"), truth_backend("b"), concurrency=[1, 3], order=order)
@@ -66,6 +67,7 @@ async def test_backends_take_each_turn_one_after_the_other(order: Order) -> None
         assert (run_view.run.finished, run_view.run.total) == (14, 14)
 
 
+@pytest.mark.slow
 async def test_in_sequential_order_a_backend_takes_all_its_turns_first() -> None:
     plan = load_of(truth_backend("a"), truth_backend("b"), concurrency=[1, 2], order="sequential", iterations=1)
     async with engine_for(plan) as run:
@@ -89,6 +91,7 @@ async def test_a_new_launch_is_warmed_up_at_each_level_again() -> None:
         assert (run_view.run.finished, run_view.run.total) == (10, 10)
 
 
+@pytest.mark.slow
 async def test_stop_in_mid_turn_keeps_what_has_finished() -> None:
     plan = load_of(truth_backend("a", arguments=SLOW), truth_backend("b"), concurrency=[3], requests=60, warmup=0)
     long = plan.load.requests_of(plan.levels[0])

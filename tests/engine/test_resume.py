@@ -37,6 +37,7 @@ def stored(plan: Plan) -> StoredRun:
         return store.load(plan.run)
 
 
+@pytest.mark.slow
 async def test_resume_measures_only_missing_iterations() -> None:
     plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=4, warmup=2, on_disconnect="finish")
     run = await started(plan, resume=False)
@@ -67,6 +68,7 @@ async def test_resume_measures_only_missing_iterations() -> None:
     assert not run_view.failed
 
 
+@pytest.mark.slow
 async def test_resume_completes_a_partial_round() -> None:
     plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=8, warmup=1, on_disconnect="finish")
     run = await started(plan, resume=False)

@@ -52,6 +52,7 @@ def named(names: tuple[str, ...]) -> Iterator[Bomb]:
     return (bomb for bomb in bombs() if bomb.name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_memory_of_the_engine_stays_small(name: str) -> None:

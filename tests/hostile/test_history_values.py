@@ -180,6 +180,7 @@ PRINTED = {
 }
 
 
+@pytest.mark.slow
 def test_stored_text_is_sanitized_when_printed(tmp_path: Path) -> None:
     file = history(tmp_path / "history.db")
     said = PAYLOAD[:79]

@@ -214,6 +214,7 @@ async def test_every_path_requires_the_token(going: Served) -> None:
             assert b"Connection: close" in got and b"Set-Cookie" not in got
 
 
+@pytest.mark.slow
 async def test_the_token_in_the_url_sets_a_cookie_that_admits_later_requests(going: Served) -> None:
     for path in ("/", "/static/js/textual.js"):
         async with ClientSession() as session, session.get(going.path(path)) as response:

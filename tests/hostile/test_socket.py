@@ -35,6 +35,7 @@ async def test_folder_and_socket_are_created_private() -> None:
         await followed.until_done()
 
 
+@pytest.mark.slow
 @needs_root
 async def test_another_user_is_refused_even_if_all_permissions_are_open(
     monkeypatch: pytest.MonkeyPatch,

@@ -35,6 +35,7 @@ async def refusing(head: bytes) -> AsyncIterator[tuple[str, list[float]]]:
         server.close()
 
 
+@pytest.mark.slow
 async def test_the_streams_asked_for_are_under_way_through_the_window() -> None:
     async with truth(ttft_ms=300, itl_ms=50) as url:
         samples, done = await run_slice(slice_for(url, streams=8, settle=8, requests=24, stagger_s=0.3))

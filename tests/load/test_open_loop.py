@@ -106,6 +106,7 @@ async def test_a_turn_ends_with_its_last_answer_and_not_with_the_next_due_time()
     assert asyncio.get_running_loop().time() - began < 10
 
 
+@pytest.mark.slow
 async def test_a_rate_that_no_client_can_hold_ends_and_says_since_when() -> None:
     async with truth(ttft_ms=1, itl_ms=1) as url:
         samples, done = await run_slice(slice_for(url, rate=50_000.0, requests=400))

@@ -266,6 +266,7 @@ async def test_an_answer_in_three_pieces_has_no_rate() -> None:
 # --- What the program says ---
 
 
+@pytest.mark.slow
 def test_the_run_says_it_and_compares_by_what_is_left(tmp_path: Path) -> None:
     with odd(ends(usage(TOKENS))) as plain, odd(ends(usage(320))) as silent, odd(at_once) as held:
         tables = [

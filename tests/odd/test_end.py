@@ -308,6 +308,7 @@ async def test_a_connection_is_reused_if_its_body_ends_soon_after_done() -> None
     assert figures(second).latency_s < SOON_S / 2
 
 
+@pytest.mark.slow
 def test_a_run_loses_nothing_to_a_connection_that_stays_open(tmp_path: Path) -> None:
     def chat(reply: Reply, request: Request) -> None:
         reply.head()

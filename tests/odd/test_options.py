@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.odd.running import config_for, figures_of, run
 from tests.odd.server import TOKENS, Reply, Request, delta, odd
 
@@ -30,6 +32,7 @@ def test_several_answers_to_one_request_are_refused(tmp_path: Path) -> None:
     assert not server.requests
 
 
+@pytest.mark.slow
 def test_log_probabilities_are_measured_and_named(tmp_path: Path) -> None:
     with odd(with_logprobs) as server:
         plain = f'[[backend]]\nname = "plain"\nurl = "{server.url}"'

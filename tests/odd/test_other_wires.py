@@ -97,6 +97,7 @@ def test_bytes_of_all_kinds_have_words() -> None:
         assert message and hint and "\x1b" not in message
 
 
+@pytest.mark.slow
 def test_a_run_does_not_call_another_protocol_ready(tmp_path: Path) -> None:
     table = ""
     expected = {"tls": "speaks TLS", "ssh": "speaks SSH", "h2": "HTTP/2", "close": "closed the connection"}
@@ -126,6 +127,7 @@ def test_a_run_does_not_call_another_protocol_ready(tmp_path: Path) -> None:
         assert f"{name}: ready" not in outcome.stderr
 
 
+@pytest.mark.slow
 def test_a_server_that_answers_only_its_chat_is_ready(tmp_path: Path) -> None:
     """Only the chat decides: everything else is closed without an answer."""
     with odd(routes=lambda reply, request: None) as server:

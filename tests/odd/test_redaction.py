@@ -93,6 +93,7 @@ def everything(plan: Plan, exports: bool) -> list[Any]:
     return seen
 
 
+@pytest.mark.slow
 def test_every_word_of_the_program_is_as_good_as_a_random_key() -> None:
     """Its own words as key and header change neither events nor exports nor rows of the history."""
     whole, events = (everything(plan_with(RANDOM), exports) for exports in (True, False))
@@ -104,6 +105,7 @@ def test_every_word_of_the_program_is_as_good_as_a_random_key() -> None:
         assert everything(plan, exports) == (whole if exports else events), word
 
 
+@pytest.mark.slow
 def test_no_word_of_the_program_is_redacted_in_a_message() -> None:
     text = sentences()
     assert [word for word in words() if redactor(plan_with(word))(text) != text] == []
@@ -145,6 +147,7 @@ def words_config(url: str, keys: list[str]) -> str:
     return text
 
 
+@pytest.mark.slow
 def test_ordinary_keys_change_nothing_in_a_run(tmp_path: Path) -> None:
     """The words of states, phases, messages and protocols as keys: nothing crashes, no sample is lost, all is shown."""
     with odd(words_chat) as server:
@@ -238,6 +241,7 @@ def assert_no_key(text: str, where: str) -> None:
             assert at < 0, f"{where}: {text[max(0, at - 80) : at + 60]!r}"
 
 
+@pytest.mark.slow
 def test_a_random_key_that_a_server_repeats_appears_nowhere(tmp_path: Path) -> None:
     with odd(hostile_chat, hostile_routes) as server:
         outcome = run(

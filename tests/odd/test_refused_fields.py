@@ -204,6 +204,7 @@ async def test_a_refused_field_of_the_users_options_is_an_error(tmp_path: Path) 
     assert len(posts(server)) == 1
 
 
+@pytest.mark.slow
 def test_the_refused_request_is_part_of_no_iteration(tmp_path: Path) -> None:
     """It took 0.3 s. The run says what it leaves out, in a note and in the export."""
 
@@ -227,6 +228,7 @@ def test_the_refused_request_is_part_of_no_iteration(tmp_path: Path) -> None:
 # --- omit. ---
 
 
+@pytest.mark.slow
 def test_omit_leaves_fields_out_from_the_start(tmp_path: Path) -> None:
     with odd(refusing("seed", "422 Unprocessable", {"detail": "no"})) as server:
         outcome = run(tmp_path, config_for(server.url, 'omit = ["seed", "temperature"]', iterations=1))
@@ -269,6 +271,7 @@ def test_omit_is_checked(keys: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_plain_servers_get_the_usual_request(tmp_path: Path) -> None:
     with odd(plain_chat, friendly) as server:
         assert run(tmp_path, config_for(server.url, iterations=1)).code == 0

@@ -84,6 +84,7 @@ async def test_a_connection_that_ended_before_the_write_is_replaced() -> None:
             assert (await send_through(client, server.url)).connect_ns is not None
 
 
+@pytest.mark.slow
 def test_a_run_shows_the_crash_of_one_request(tmp_path: Path) -> None:
     with odd(Ends(LATE_S), keep_alive=True) as server:
         outcome = run(tmp_path, config_for(server.url, iterations=4))

@@ -18,6 +18,7 @@ async def test_a_plain_answer_is_a_sample() -> None:
     assert figures.ttft_s is not None and figures.tokens_per_s is not None
 
 
+@pytest.mark.slow
 def test_a_plain_server_is_measured_by_a_run(tmp_path: Path) -> None:
     with odd() as server:
         outcome = run(tmp_path, config_for(server.url))
@@ -26,6 +27,7 @@ def test_a_plain_server_is_measured_by_a_run(tmp_path: Path) -> None:
     assert sum(request.method == "POST" for request in server.requests) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "noted"), [("gpt-4", True), (MODEL, False), (f"models/{MODEL}.gguf", False)])
 def test_a_model_that_the_server_does_not_list_is_noted(tmp_path: Path, model: str, noted: bool) -> None:
     with odd() as server:

@@ -295,6 +295,7 @@ async def test_other_failures_are_not_loading(status: str, text: str, tmp_path: 
     assert time.monotonic() - began < 1.5
 
 
+@pytest.mark.slow
 def test_loading_is_part_of_no_iteration(tmp_path: Path) -> None:
     with odd(first(2, LOADING_ANSWERS["llama.cpp"])) as server:
         outcome = run(tmp_path, config_for(server.url))

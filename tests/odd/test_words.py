@@ -197,6 +197,7 @@ with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
 """
 
 
+@pytest.mark.slow
 def test_a_launched_server_that_is_gone_is_named_with_its_end(tmp_path: Path) -> None:
     """ollama #644, #6044 and llama.cpp #8734: an instruction that the processor does not have."""
     (tmp_path / "dies.py").write_text(DIES)

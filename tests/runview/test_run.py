@@ -187,6 +187,7 @@ def test_exports_contain_every_iteration() -> None:
     assert run_json(whole).count('"Hi"') == 600
 
 
+@pytest.mark.slow
 def test_memory_per_iteration() -> None:
     def memory_of(count: int) -> int:
         tracemalloc.start()

@@ -19,6 +19,7 @@ from tests.store.turns import BASE, requests
 _SAMPLES = st.lists(iterations_of(BASE), min_size=1, max_size=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(_SAMPLES)
 def test_requests_round_trip(samples: list[Iteration]) -> None:

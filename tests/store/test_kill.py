@@ -108,6 +108,7 @@ def test_turns_that_were_reported_survive_12_kills_with_all_their_requests(tmp_p
     assert partial, "every kill came between two turns"
 
 
+@pytest.mark.slow
 def test_a_killed_upgrade_leaves_the_old_or_the_new_schema(tmp_path: Path) -> None:
     """And a copy with its final name is complete."""
     chance = random.Random(3)

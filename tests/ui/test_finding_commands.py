@@ -84,6 +84,7 @@ def test_the_help_has_a_section_for_each_place_and_finds_lines() -> None:
     assert shown("zzz") == []
 
 
+@pytest.mark.slow
 async def test_the_help_is_searched_by_slash() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)

@@ -159,6 +159,7 @@ async def test_the_main_screen_has_the_line(size: tuple[int, int]) -> None:
         assert "also running: llama.cpp" in shown and "not here: TGI" in shown and "i " in shown
 
 
+@pytest.mark.slow
 async def test_a_race_that_is_being_measured_is_stopped_only_after_a_question() -> None:
     link = FakeLink(canned.hello(done=3))
     here = Here(_nothing)

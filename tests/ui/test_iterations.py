@@ -199,6 +199,7 @@ def table_of(app: MonitorApp) -> Iterations:
     return app.screen.query_one(Iterations)
 
 
+@pytest.mark.slow
 async def test_keys_filter_sort_and_jump() -> None:
     link = FakeLink(canned.hello(), Earlier(iterations=many(1200)))
     app = make(link)

@@ -178,6 +178,7 @@ async def test_a_click_on_the_footer_runs_the_command() -> None:
         assert link.sent == [Pause()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(20, 5), (80, 24), (120, 70)])
 async def test_help_lists_every_command(size: tuple[int, int]) -> None:
     link = FakeLink(canned.hello(done=6))

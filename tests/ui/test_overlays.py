@@ -65,6 +65,7 @@ async def opened(key: str, size: tuple[int, int], **options: str) -> list[list[t
 # --- Built once ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", OPENED_BY)
 async def test_a_reopened_screen_is_reused_and_looks_new(key: str) -> None:
     link = FakeLink(canned.hello(done=6))
@@ -127,6 +128,7 @@ async def test_a_hidden_screen_takes_a_new_theme(key: str) -> None:
         assert cells(app) == await opened(key, (80, 24), theme="light")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", OPENED_BY)
 async def test_overlays_are_ascii_on_request(key: str) -> None:
     link = FakeLink(canned.hello(done=6))

@@ -63,6 +63,7 @@ def test_the_question_fits_and_is_answered_where_it_is_clicked(width: int, choic
         assert choice.others or "no star" in answers["rerun"]
 
 
+@pytest.mark.slow
 async def test_the_question_at_80x24_and_its_answers() -> None:
     link = FakeLink(canned.hello(done=10, running=False))
     app = make(link)

@@ -111,6 +111,7 @@ def terminal_width() -> Iterator[Callable[[str], int]]:
     locale.setlocale(locale.LC_CTYPE, before)
 
 
+@pytest.mark.slow
 def test_every_sign_is_as_wide_as_the_terminal_draws_it(terminal_width: Callable[[str], int]) -> None:
     # tmux/tmux issues 3923 and 5120, Textualize/rich issue 3897.
     for code in range(0xA0, 0x1F000 + 0x1000):

@@ -111,6 +111,7 @@ def test_a_closed_terminal_does_not_block_the_writer(monkeypatch: pytest.MonkeyP
         stream.close()
 
 
+@pytest.mark.slow
 def test_sigcont_does_not_keep_the_monitor_from_exiting(home: Path) -> None:
     """The kernel sends SIGHUP and SIGCONT to the processes of a terminal that closes."""
     screen = Screen(monitor_argv(config(home)))
