@@ -73,7 +73,6 @@ def machine_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 # --- No problems. ---
 
 
-@pytest.mark.slow
 async def test_equal_servers_have_no_problems(machine_of: Callable[..., FileMachine]) -> None:
     """The same prompt, answers and waits, on a quiet machine: no check reports anything."""
     machine_of()
@@ -115,7 +114,6 @@ async def test_cold_start_drift_and_outliers() -> None:
     assert "strays 1 of 8 iterations (" in by_code["outliers"].text
 
 
-@pytest.mark.slow
 async def test_difference_within_the_own_error() -> None:
     fast, slow = (truth_backend(name, arguments=["--ttft-ms", ms]) for name, ms in (("fast", "20"), ("slow", "150")))
     plan = plan_of(fast, slow, iterations=8, warmup=0, max_tokens=1)
@@ -192,7 +190,6 @@ _HOLDS = (
 )
 
 
-@pytest.mark.slow
 async def test_different_devices(machine_of: Callable[..., FileMachine], tmp_path: Path) -> None:
     machine_of()
     (tmp_path / "dev").mkdir()
@@ -242,7 +239,6 @@ async def test_ollama_prefix_cache_follows_from_missing_fields(answers: list[lis
     assert not run_view.verdict("ttft").comparable("cached", "reads")
 
 
-@pytest.mark.slow
 async def test_different_thread_counts() -> None:
     """Within one run all are given the same; two runs are laid side by side as `llmtui compare` does it."""
     plans = [
@@ -340,7 +336,6 @@ def write_head(path: Path) -> None:
     path.write_bytes(b"GGUF" + struct.pack(f"<IQQQ{len(key)}sII", 3, 0, 1, len(key), key, 4, 7))
 
 
-@pytest.mark.slow
 async def test_python_bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real bridge, in front of an engine that is played."""
     pytest.importorskip("uvicorn", reason="needs llmtui[local]")
