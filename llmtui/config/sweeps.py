@@ -43,7 +43,7 @@ _RANGES = {"max_tokens": MOST_TOKENS, "prompt_tokens": MOST_TOKENS, "threads": M
 
 
 def check_sweep_names(table: Mapping[str, Any], root: Place) -> None:
-    """Raise ConfigError for a [sweep] that is no list of tables, an unknown key, or one that is in two tables."""
+    """Raise ConfigError if [sweep] is not a list of tables, has an unknown key, or has a key in two tables."""
     sweeps = table.get("sweep", [])
     if isinstance(sweeps, dict):
         raise ConfigError(f"{root.section('sweep')} is a single table; write [[sweep]], with two brackets")

@@ -20,8 +20,8 @@ MAX_FAILED_TURNS = 2
 async def check_turn(run: Run, backend_run: BackendRun, job: Job, turn: Turn) -> None:
     """After a turn, decide what becomes of it, of its level, and of the backend.
 
-    A turn that llmtui itself spoiled is repeated once. A level at which the server exits or is no longer reached is
-    left out at once, and one at which all requests fail after `MAX_FAILED_TURNS` turns; the server is then brought up
+    A turn that llmtui itself spoiled is repeated once. A level at which the server exits or stops replying is left
+    out at once, and one at which all requests fail after `MAX_FAILED_TURNS` turns; the server is then brought up
     again for the other levels. Without another level the backend has failed.
     """
     server, failure = backend_run.target.server, turn.error

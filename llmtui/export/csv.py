@@ -96,7 +96,7 @@ def _table(columns: Sequence[Column[_T]], rows: Iterable[_T]) -> Iterator[str]:
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(column.name for column in columns)
-    # The heading alone: whoever takes the first piece does not wait for a row.
+    # The heading comes alone, so that it can be written before the first row is ready.
     yield out.getvalue()
     out.seek(0)
     out.truncate()

@@ -129,7 +129,7 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
     are sent within `duration_s`. `settle` requests before them do not count; "auto" finds their number.
 
     With `search` the levels are candidates: the search decides which of them get turns. The largest `concurrency` is
-    the upper end then. `cells` are the lengths of a grid: with them a load of one stream is no race.
+    the upper end then. `cells` are the lengths of a grid: with them one stream is a load, and not a race.
 
     `trace` is a file of send times, replayed `time_scale` times as fast, and `trace_turn` what a turn takes of it, once
     it has been read. `probe_rate` is how many requests of one token are sent per second beside the load.

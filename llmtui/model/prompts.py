@@ -29,8 +29,8 @@ class Prompts(Struct, frozen=True, forbid_unknown_fields=True):
     """The prompts of a run (`[prompts]`): by default all requests have the prompt of `[run]`.
 
     `file` is the path of a file of prompts. `sample` says in which order they are asked. `mix` is the lengths of
-    synthetic prompts and their answers (see llmtui.model.mixes); there is no file then. `facts` are what was known of
-    the file before the run; they are no key of the config.
+    synthetic prompts and their answers (see llmtui.model.mixes); `file` is then empty. `facts` are what was known of
+    the file before the run; a config cannot set them.
     With `turns` above 1 a prompt begins a conversation of at most this many questions.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from llmtui.model.base import Outside, Own, Struct
 from llmtui.model.objectives import Objective
@@ -189,6 +189,22 @@ class Turn(Struct, frozen=True):
     def failure_share(self) -> float:
         """The share of the requests of the window that did not succeed, 0 without any."""
         return 1 - self.finished / self.requests if self.requests else 0.0
+
+    def request(self, **fields: Any) -> Iteration:
+        """Return a request of the turn with these `fields`, and those that all its requests have in common."""
+        return Iteration(
+            run=self.run,
+            backend=self.backend,
+            attempt=self.attempt,
+            iteration=self.round,
+            phase=self.phase,
+            started_utc=self.started_utc,
+            level=self.level,
+            turn=self.seq,
+            part=self.part,
+            launch=self.launch,
+            **fields,
+        )
 
     @property
     def as_sample(self) -> Iteration:

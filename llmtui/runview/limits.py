@@ -20,7 +20,7 @@ from llmtui.text.format import figure, plural
 
 Which = Literal["", "p50", "p90", "p95", "p99", "mean"]
 
-#: The share of the requests without an answer; it is no metric of an answer.
+#: The share of the requests without an answer. METRICS has the values of answers only.
 FAILED = "failed"
 _NAMES = (*METRICS, FAILED)
 _EXPRESSION = re.compile(

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from llmtui.runview.level_figures import LevelFigures
+from llmtui.runview.level_sentences import at_each_level
 from llmtui.runview.run import RunView
-from llmtui.text import sanitize
 from llmtui.text.format import figure, plural
 
 
 def probe_sentences(run_view: RunView) -> list[str]:
     """Return a sentence for each backend and level that was probed: plain text."""
-    sentences = []
-    for level in run_view.levels_shown:
-        for name, backend_view in run_view.backends.items():
-            if words := probe_words(backend_view.at_level(level.number)):
-                sentences.append(f"{sanitize(name)} at {level.title}: {words}")
-    return sentences
+    return at_each_level(run_view, probe_words)
 
 
 def probe_words(figures: LevelFigures) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from llmtui.model import TalkTurn
 from llmtui.runview.level_figures import LevelFigures
+from llmtui.runview.level_sentences import at_each_level
 from llmtui.runview.run import RunView
-from llmtui.text import sanitize
 from llmtui.text.format import figure, plural
 
 #: A server that takes less than this share of a history from its cache has forgotten it.
@@ -23,12 +23,7 @@ _LISTED = 6
 
 def talk_sentences(run_view: RunView) -> list[str]:
     """Return a sentence for each backend and level with conversations: plain text."""
-    sentences = []
-    for level in run_view.levels_shown:
-        for name, backend_view in run_view.backends.items():
-            if words := talk_words(backend_view.at_level(level.number)):
-                sentences.append(f"{sanitize(name)} at {level.title}: {words}")
-    return sentences
+    return at_each_level(run_view, talk_words)
 
 
 def talk_words(figures: LevelFigures) -> str:

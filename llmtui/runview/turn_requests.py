@@ -196,25 +196,12 @@ class TurnRequests(Sequence[Iteration]):
         at += len(self) if at < 0 else 0
         if not 0 <= at < len(self):
             raise IndexError(f"{at} of {len(self)} requests")
-        turn = self.turn
         fields: dict[str, Any] = {
             name: None if math.isnan(reals[at]) else reals[at] for name, reals in self._reals.items()
         }
         fields |= {name: wholes[at] for name, wholes in self._wholes.items() if wholes[at] != _NONE}
         fields |= {name: texts[at] for name, texts in self._texts.items()}
-        return Iteration(
-            run=turn.run,
-            backend=turn.backend,
-            attempt=turn.attempt,
-            iteration=turn.round,
-            phase=turn.phase,
-            started_utc=turn.started_utc,
-            level=turn.level,
-            turn=turn.seq,
-            part=turn.part,
-            launch=turn.launch,
-            **fields,
-        )
+        return self.turn.request(**fields)
 
     def figures(self, start: int = 0) -> Iterator[Iteration]:
         """Return the requests from the index `start` (0 or more) on."""

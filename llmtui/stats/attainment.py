@@ -77,7 +77,7 @@ class AttainmentDifference(Struct, frozen=True):
     """How much larger a share of the requests kept the objectives on `more` than on `fewer`, round by round.
 
     `estimate` is a share of the requests (0.12: 12 points) with its interval at `level`, infinite without one; `p` is
-    corrected for the number of pairs (Holm). Shares may be 0, so there is no ratio.
+    corrected for the number of pairs (Holm). Shares may be 0, so they have no ratio.
     """
 
     more: str

@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from llmtui.link.process import EngineProcess
-from llmtui.model import AnyEvent, BackendChanged, Plan, RunChanged
+from llmtui.model import AnyEvent, BackendChanged, Hello, Plan, RunChanged, Turn, TurnDone
+from tests.bench.common import TRUTH_SERVER
 
 T = TypeVar("T")
 
 
-async def collected(plan: Plan, of: Callable[[AnyEvent], Iterable[T]]) -> list[T]:
-    """Run the engine with a history of its own. Return what `of` finds in the events. Exit if a backend fails."""
+def turns_of(event: AnyEvent) -> Sequence[Turn]:
+    """The turns in an event."""
+    match event:
+        case Hello():
+            return event.turns
+        case TurnDone():
+            return [event.turn]
+    return []
+
+
+@contextlib.asynccontextmanager
+async def truth_server(*arguments: str) -> AsyncIterator[str]:
+    """Start a truth server on a free port and yield its URL."""
+    argv = [*TRUTH_SERVER, "--port", "0", *arguments]
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        yield (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def collected(plan: Plan, of: Callable[[AnyEvent], Iterable[T]], store: str = "") -> list[T]:
+    """Run the engine with the history `store`, by default one of its own that is deleted.
+
+    Return what `of` finds in the events. Exit if a backend fails.
+    """
     made: list[T] = []
     with tempfile.TemporaryDirectory(prefix="llmtui-bench-") as folder:
-        engine = EngineProcess.start(plan, store=str(Path(folder) / "history.db"))
+        engine = EngineProcess.start(plan, store=store or str(Path(folder) / "history.db"))
         try:
             client = await engine.connect()
             async for event in client.events():

@@ -13,24 +13,23 @@ over the same requests).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
 
-from llmtui.model import AnyEvent, Backend, Hello, Load, Plan, Turn, TurnDone
+from llmtui.model import Backend, Load, Plan, Turn, TurnDone
 from llmtui.runview.run import RunView
 from llmtui.stats.buckets import Buckets, value_of
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.ranks import rank_sum_p
 from tests import build
 from tests.bench.calibration import Share
-from tests.bench.common import TRUTH_SERVER, command_line, heading
-from tests.bench.engine_run import collected
+from tests.bench.common import command_line, heading
+from tests.bench.engine_run import collected, truth_server, turns_of
 
 SLOTS = 4
 SLOPE = 0.1
@@ -53,29 +52,6 @@ def plan_of(url: str, rounds: int, load: Load, slower: float, noise: float) -> P
         max_tokens=TOKENS, on_disconnect="stop", metric=metric,
     )  # fmt: skip
     return msgspec.structs.replace(made, load=load)
-
-
-@contextlib.asynccontextmanager
-async def server() -> AsyncIterator[str]:
-    """Start a truth server with slots and yield its URL."""
-    argv = [*TRUTH_SERVER, "--port", "0", "--slots", str(SLOTS), "--slope", str(SLOPE)]
-    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        yield (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-def turns_of(event: AnyEvent) -> Sequence[Turn]:
-    """The turns in an event."""
-    match event:
-        case Hello():
-            return event.turns
-        case TurnDone():
-            return [event.turn]
-    return []
 
 
 async def turns(plan: Plan) -> list[Turn]:
@@ -157,7 +133,7 @@ async def main() -> None:
         load, metrics = Load(request_rate=[rate], requests=REQUESTS, settle=SETTLE), ("latency", "ttft")
     print(heading(f"{load.levels[0].title}, {SLOTS} slots; {given.runs} runs of {given.rounds} rounds each"))
     began = time.monotonic()
-    async with server() as url:
+    async with truth_server("--slots", str(SLOTS), "--slope", str(SLOPE)) as url:
         plan = plan_of(url, given.runs * given.rounds, load, given.slower / 100, given.noise / 100)
         made = await turns(plan)
     print(f"{len(made)} turns in {time.monotonic() - began:.0f} s")

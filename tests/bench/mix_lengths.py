@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 import statistics
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llmtui.link.process import EngineProcess
-from llmtui.model import Backend, BackendChanged, Embedded, Load, Note, Plan, Prompts, RunChanged, RunConfig
+from llmtui.model import AnyEvent, Backend, Embedded, Load, Note, Plan, Prompts, RunConfig
 from llmtui.store.open import open_store
 from tests.bench.common import command_line, heading
+from tests.bench.engine_run import collected
 
 ENGINES: list[Embedded] = ["llama.cpp", "mistral.rs"]
 
@@ -37,24 +36,9 @@ def plan_of(engine: Embedded, mix: str, requests: int, streams: int) -> Plan:
     )
 
 
-async def carry_out(plan: Plan, store: str) -> list[str]:
-    """Run the engine; return its notes. Exit if the backend fails."""
-    engine = EngineProcess.start(plan, store=store)
-    notes: list[str] = []
-    try:
-        client = await engine.connect()
-        async for event in client.events():
-            if isinstance(event, Note):
-                notes.append(event.text)
-            if isinstance(event, BackendChanged) and event.backend.failure is not None:
-                sys.exit(f"{event.backend.name} failed: {event.backend.failure}")
-            if isinstance(event, RunChanged) and event.run.phase == "done":
-                break
-        await client.close()
-        await engine.wait()
-    finally:
-        engine.kill()
-    return notes
+def notes_of(event: AnyEvent) -> list[str]:
+    """The text of a note."""
+    return [event.text] if isinstance(event, Note) else []
 
 
 def lengths(plan: Plan, path: str) -> list[tuple[int, int]]:
@@ -80,7 +64,7 @@ def main() -> None:
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="llmtui-bench-") as folder:
             path = str(Path(folder) / "history.db")
-            notes = asyncio.run(carry_out(plan, path))
+            notes = asyncio.run(collected(plan, notes_of, path))
             found = lengths(plan, path)
         errors = [100 * (counted / planned - 1) for planned, counted in found]
         within = sum(abs(error) <= 1 for error in errors)

@@ -13,23 +13,21 @@ for half an answer or longer. Is nothing false said of any level, and what was u
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from llmtui.model import AnyEvent, Backend, Hello, Load, Plan, Search, Slo, Turn, TurnDone
+from llmtui.model import Backend, Load, Plan, Search, Slo
 from llmtui.model.load import ladder
 from llmtui.stats.knee import knee_of
 from llmtui.stats.most_streams import most_streams
 from llmtui.stats.probes import Probe, probes_of
 from tests import build
-from tests.bench.common import TRUTH_SERVER, command_line, heading
-from tests.bench.engine_run import collected
+from tests.bench.common import command_line, heading
+from tests.bench.engine_run import collected, truth_server, turns_of
 
 #: An answer of 48 ms in few tokens: what the client and the server need for one is a small part of it.
 TOKENS = 12
@@ -51,29 +49,6 @@ def plan_of(url: str, kind: Search, until: int, rounds: int) -> Plan:
     load = Load(concurrency=[1, until], requests=REQUESTS[kind], search=kind)
     slo = Slo(ttft_s=ANSWER_S / 2, share=SHARE) if kind == "slo" else Slo()
     return msgspec.structs.replace(made, load=load, slo=slo)
-
-
-@contextlib.asynccontextmanager
-async def server(slots: int) -> AsyncIterator[str]:
-    """Start a truth server with slots and yield its URL."""
-    argv = [*TRUTH_SERVER, "--port", "0", "--slots", str(slots), "--itl-ms", str(ITL_MS), "--ttft-ms", str(TTFT_MS)]
-    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        yield (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-def turns_of(event: AnyEvent) -> Sequence[Turn]:
-    """The turns in an event."""
-    match event:
-        case Hello():
-            return event.turns
-        case TurnDone():
-            return [event.turn]
-    return []
 
 
 def knee_result(probes: list[Probe], plan: Plan, slots: int) -> tuple[bool, str]:
@@ -111,7 +86,8 @@ async def main() -> None:
         parser.error(f"unknown kind: {', '.join(sorted(unknown))}")
     missed = False
     print(heading(f"searches of a server with {given.slots} slots, 1..{given.until}, {given.rounds} rounds a probe"))
-    async with server(given.slots) as url:
+    paces = ["--itl-ms", str(ITL_MS), "--ttft-ms", str(TTFT_MS)]
+    async with truth_server("--slots", str(given.slots), *paces) as url:
         for kind in kinds:
             began, right, said, shares = time.monotonic(), 0, Counter[str](), []
             for _ in range(given.runs):

@@ -27,7 +27,7 @@ COLUMNS = [
 
 
 def judged(kept: int, undetermined: int = 0) -> dict[str, Any]:
-    """Fields of a turn of 40 requests in 5 s, of which so many kept a TTFT; all kept their latency."""
+    """Fields of a turn of 40 requests in 5 s, of which this number kept the TTFT, and all the latency."""
     missed = 40 - kept - undetermined
     objectives = {"ttft": [kept, missed, undetermined], "latency": [40, 0, 0]}
     counts = {"kept": kept, "missed": missed, "undetermined": undetermined}

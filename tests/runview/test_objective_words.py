@@ -15,7 +15,7 @@ SLO = Slo(ttft_s=0.05, latency_s=5.0)
 
 
 def judged(kept: int, missed: int, undetermined: int = 0, **fields: Any) -> Turn:
-    """A turn at one stream, of which so many requests kept the TTFT, and all the latency."""
+    """A turn at one stream, of which this number of requests kept the TTFT, and all the latency."""
     objectives = {"ttft": [kept, missed, undetermined], "latency": [kept + missed, 0, undetermined]}
     return turn("a", objectives=objectives, **fields)
 

@@ -78,7 +78,7 @@ def test_interval_holds_the_truth(turns: int, wander: float) -> None:
 
 
 def judged_view(kept: Mapping[str, Sequence[int]], load: Load = CLOSED, **config: Any) -> RunView:
-    """A finished run with objectives, in which so many of 40 requests of a backend kept them, round by round."""
+    """A finished run with objectives, in which this number of 40 requests of a backend kept them, round by round."""
 
     def fields(name: str) -> Any:
         def of(number: int, level: int) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def test_no_difference_of_shares_is_said_at_the_end() -> None:
 
 
 def rounds_of(name: str, place: int, kept: Sequence[int]) -> Rounds:
-    """Turns of a backend that is at this place of each round, in which so many of 40 requests kept the objectives."""
+    """Turns of a backend at this place of each round, in which this number of 40 requests kept the objectives."""
     turns = [turn(name, n, seq=2 * n + place, kept=good, missed=40 - good) for n, good in enumerate(kept, 1)]
     return Rounds(one.as_sample for one in turns)
 

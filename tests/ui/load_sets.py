@@ -23,7 +23,7 @@ _ANSWERS = 40
 
 @dataclasses.dataclass(frozen=True)
 class LoadSet:
-    """Backends of these speeds (output tokens/s at one stream) at these levels, with so many turns at each."""
+    """Backends of these speeds (output tokens/s at one stream) at these levels, with this number of turns at each."""
 
     speeds: Sequence[float]
     levels: Sequence[int] = (1, 2, 4, 8, 16)

@@ -194,7 +194,7 @@ def _sharegpt_item(record: bytes, _: int) -> Prompt:
     """An item of an array, from the colon after `conversations` on: what follows the list is left out."""
     text = as_text(record).lstrip()
     if not text.startswith(":"):
-        raise Skip  # the word stands in a list, and is no field
+        raise Skip  # the word is an item of a list and not a field
     try:
         value, _end = json.JSONDecoder().raw_decode(text[1:].lstrip())
     except (ValueError, RecursionError) as error:
@@ -249,7 +249,7 @@ def _row(record: bytes, number: int, places: tuple[int, int, int]) -> Prompt:
     if len(cells) <= max(places):
         raise BadRecord(f"it has {len(cells)} columns; expected at least {max(places) + 1}")
     at, tokens, answer = (cells[place] for place in places)
-    # A server that failed logged no tokens of an answer; the request was sent all the same.
+    # If the server failed, the trace has no answer tokens; the request counts anyway.
     limit = max(1, _number(answer, "the number of answer tokens"))
     text = words_of(f"record {number}", _number(tokens, "the number of prompt tokens"))
     return Prompt(messages=[Message("user", text)], max_tokens=limit, at_s=_time(at))

@@ -91,7 +91,7 @@ class RequestsScreen(ListingScreen):
                 "header": parts.header,
                 "facts": parts.facts,
                 "filter": int(self.filtering),
-                # There is no server log here.
+                # This page does not show the log of the server.
                 "requests": parts.table + parts.log - self.filtering,
                 "timeline": parts.timeline,
                 "texts": parts.texts,
