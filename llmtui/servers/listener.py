@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import psutil
 
-from llmtui.servers.tcp_table import LISTEN, endpoint, tcp_sockets
+from llmtui.servers.listening_sockets import listening_rows, socket_inodes
 
 #: Seconds between two walks of a process tree; in between only the processes of the last walk are read.
 WALK_EVERY_S = 2.0
@@ -23,17 +23,23 @@ class Listener(NamedTuple):
 
 def listeners(port: int) -> list[Listener]:
     """Return all listening sockets of this local TCP port, as far as the system shows them."""
-    table = [row for row in tcp_sockets(port) or [] if row.state == LISTEN and row.local.port == port]
-    uids = {row.local.address: row.uid for row in table}
+    rows = listening_rows(port)
+    if rows is None:
+        return _from_psutil(port)
+    wanted = {row.inode for row in rows}
+    holders: dict[int, int] = {}
+    for pid in psutil.pids() if wanted else ():
+        for inode in (socket_inodes(pid) or set()) & wanted:
+            holders.setdefault(inode, pid)
+    return [Listener(str(row.local.address), holders.get(row.inode), row.uid) for row in rows]
+
+
+def _from_psutil(port: int) -> list[Listener]:
     try:
         listening = [one for one in psutil.net_connections(kind="tcp") if one.status == psutil.CONN_LISTEN]
     except (psutil.Error, OSError):
-        return [Listener(str(address), None, uid) for address, uid in uids.items()]
-    return [
-        Listener(one.laddr.ip, one.pid, uids.get(endpoint(one.laddr.ip, port).address))
-        for one in listening
-        if one.laddr and one.laddr.port == port
-    ]
+        return []
+    return [Listener(one.laddr.ip, one.pid) for one in listening if one.laddr and one.laddr.port == port]
 
 
 def find_listener(port: int) -> int | None:

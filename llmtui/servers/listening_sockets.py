@@ -11,22 +11,37 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from llmtui.servers.sock_diag import dump
-from llmtui.servers.tcp_table import LISTEN, PROC, Endpoint, endpoint, tcp_sockets
+from llmtui.servers.tcp_table import LISTEN, PROC, Endpoint, TcpSocket, endpoint, tcp_sockets
 
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 #: Of inet_diag_req_v2: family, protocol, extensions, states, and an empty inet_diag_sockid.
 _REQUEST = struct.Struct("=BBBxI48x")
-#: Of inet_diag_msg: the local port in network byte order, the local address, and the inode.
-_REPLY = struct.Struct("=4x2s2x16s16x12x12x4xI")
+#: Of inet_diag_msg: the local port in network byte order, the local address, the user, and the inode.
+_REPLY = struct.Struct("=4x2s2x16s16x12x12xII")
+_NOWHERE = endpoint("0.0.0.0", 0)
 
 
 def listening_sockets(pids: Collection[int], proc: Path = PROC) -> dict[int, set[Endpoint]]:
     """Return where each of these processes listens, as far as the system shows it; those that do not are left out."""
-    listening = _by_inode(proc) if pids else {}
-    if listening is None:
+    rows = listening_rows(proc=proc) if pids else []
+    if rows is None:
         return {pid: found for pid in pids if (found := _from_psutil(pid))}
-    sockets = {pid: {listening[i] for i in (socket_inodes(pid, proc) or set()) & listening.keys()} for pid in pids}
+    places = {row.inode: row.local for row in rows}
+    sockets = {pid: {places[i] for i in (socket_inodes(pid, proc) or set()) & places.keys()} for pid in pids}
     return {pid: found for pid, found in sockets.items() if found}
+
+
+def listening_rows(port: int | None = None, proc: Path = PROC) -> list[TcpSocket] | None:
+    """Return the listening sockets of this TCP port, or of all; None if the system has no table of them."""
+    rows: list[TcpSocket] | None = None
+    if proc == PROC:
+        with contextlib.suppress(OSError, struct.error, ValueError):
+            rows = [row for family in (socket.AF_INET, socket.AF_INET6) for row in _from_kernel(family)]
+    if rows is None:
+        rows = tcp_sockets(port, proc, (LISTEN,))
+    if rows is None:
+        return None
+    return [row for row in rows if row.inode and port in (None, row.local.port)]
 
 
 def socket_inodes(pid: int, proc: Path = PROC) -> set[int] | None:
@@ -45,20 +60,11 @@ def socket_inodes(pid: int, proc: Path = PROC) -> set[int] | None:
     return inodes
 
 
-def _by_inode(proc: Path) -> dict[int, Endpoint] | None:
-    """Return all listening sockets by inode, None if the system has no table of them."""
-    if proc == PROC:
-        with contextlib.suppress(OSError, struct.error, ValueError):
-            return dict(pair for family in (socket.AF_INET, socket.AF_INET6) for pair in _from_kernel(family))
-    rows = tcp_sockets(None, proc, (LISTEN,))
-    return None if rows is None else {row.inode: row.local for row in rows if row.inode}
-
-
-def _from_kernel(family: int) -> Iterator[tuple[int, Endpoint]]:
+def _from_kernel(family: int) -> Iterator[TcpSocket]:
     for payload in dump(_REQUEST.pack(family, socket.IPPROTO_TCP, 0, 1 << LISTEN)):
-        port, address, inode = _REPLY.unpack_from(payload)
+        port, address, uid, inode = _REPLY.unpack_from(payload)
         text = socket.inet_ntop(family, address[: 16 if family == socket.AF_INET6 else 4])
-        yield inode, endpoint(text, int.from_bytes(port))
+        yield TcpSocket(endpoint(text, int.from_bytes(port)), _NOWHERE, LISTEN, uid, inode)
 
 
 def _from_psutil(pid: int) -> set[Endpoint]:

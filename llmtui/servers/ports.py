@@ -14,8 +14,8 @@ import psutil
 
 from llmtui.model import Failure
 from llmtui.servers.listener import Listener, listeners
+from llmtui.servers.listening_sockets import listening_rows
 from llmtui.servers.orphans import mark_of
-from llmtui.servers.tcp_table import tcp_sockets
 from llmtui.text import sanitize
 from llmtui.wire import common
 
@@ -76,7 +76,7 @@ async def port_owners(url: str, launched: Launched) -> PortOwners:
         listening = _listening(addresses, port)
         tree = process_tree(launched.root)
         foreign = next((_describe(one) for one in listening if not _is_own(one, port, tree, launched)), "")
-        has_table = tcp_sockets(port) is not None
+        has_table = listening_rows(port) is not None
         uids = frozenset(one.uid for one in listening if one.uid is not None)
         return PortOwners(foreign, uids if has_table else None)
 

@@ -10,10 +10,11 @@ from collections.abc import Collection
 import psutil
 
 from llmtui.servers.listener import Listener, Tree, listeners
+from llmtui.servers.listening_sockets import listening_rows
 from llmtui.servers.peers import Entrance, peers_of
 from llmtui.servers.process_table import Table, orphans, process_table, tree, used_s
 from llmtui.servers.socket_owners import best_listeners
-from llmtui.servers.tcp_table import endpoint, tcp_sockets
+from llmtui.servers.tcp_table import endpoint
 from llmtui.text import sanitize
 
 #: A front may stand before a front; a longer chain is not followed.
@@ -174,7 +175,7 @@ class ServerProcesses:
 
 def _receivers(host: str, port: int) -> list[Listener]:
     """Return those that listen for connections to this local host: another program may have the port of IPv6."""
-    rows = tcp_sockets(port) or []
+    rows = listening_rows(port) or []
     hosts = ("127.0.0.1", "::1") if host == "localhost" else (host,)
     wanted = {row.local.address for one in hosts for row in best_listeners(rows, endpoint(one, port))}
     return [one for one in listeners(port) if not wanted or endpoint(one.address, port).address in wanted]
