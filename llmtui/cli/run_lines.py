@@ -15,7 +15,8 @@ from llmtui.text.format import DASH, Kind, at_point, figure, figure_parts, perce
 def iteration_line(run_view: RunView, iteration: Iteration) -> str:
     """One iteration on one line: backend, number, latency, TTFT, rate and tokens, or the error."""
     config = run_view.plan.config
-    warmups = config.warmups_of(run_view.backends[iteration.backend].backend, config.iterations)
+    backend = run_view.backends[iteration.backend].backend
+    warmups = config.warmups_of(backend, config.iterations, load=bool(run_view.plan.levels))
     head = _head(run_view, iteration.backend, iteration.phase, iteration.iteration, warmups)
     if iteration.error is not None:
         return f"{head}  failed: {sanitize(str(iteration.error))}"

@@ -161,9 +161,16 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
         """Return the planned launches of a backend's server for this many rounds; 1 if it is launched once or runs."""
         return self.launch_of(planned) if backend.launched and planned else 1
 
-    def warmups_of(self, backend: Backend, planned: int) -> int:
-        """Return the warm-ups of a backend for this many rounds: the same number after each launch."""
-        return self.warmup * self.launches_of(backend, planned)
+    def warmups_of(self, backend: Backend, planned: int, *, load: bool = False) -> int:
+        """Return the warm-ups of one request of a backend for this many rounds: the same number after each launch.
+
+        The first request of a load shows which requests the server takes, so that a load has one at least.
+        """
+        return (max(1, self.warmup) if load else self.warmup) * self.launches_of(backend, planned)
+
+    def warmup_turns_of(self, backend: Backend, planned: int, levels: int) -> int:
+        """Return the warm-ups of a backend at this many levels of a load: a turn at each of them after each launch."""
+        return levels * self.launches_of(backend, planned) if self.warmup else 0
 
 
 class Plan(Struct, frozen=True):

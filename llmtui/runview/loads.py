@@ -44,8 +44,9 @@ def load_sentence(plan: Plan) -> str:
         plural(backends, "backend"),
     ]
     least = f", at least {duration(turns * plan.load.turn_s)}" if plan.load.turn_s else ""
-    before = sum(config.launches_of(one, config.iterations) for one in plan.backends if one.enabled) * len(levels)
-    warmups = f" after {plural(before, 'warm-up turn')}" if config.warmup else ""
+    measured = [backend for backend in plan.backends if backend.enabled]
+    before = sum(config.warmup_turns_of(one, config.iterations, len(levels)) for one in measured)
+    warmups = f" after {plural(before, 'warm-up turn')}" if before else ""
     said = f"{load_title(plan)}{_arrivals(levels[0])}: {', '.join(parts)}: {plural(turns, 'turn')}{warmups}{least}"
     if (questions := plan.prompts.turns) > 1:
         said += f"; conversations of up to {questions} questions"

@@ -190,8 +190,8 @@ def _progress(states: list[BackendState], stored: StoredRun) -> dict[str, int]:
         if state.state not in FAILED:
             backend, rounds = backends[state.name], state.planned
             levels = len(had.get((state.name, state.attempt), {1}) if plan.load.search else plan.levels)
-            # After each launch a load has a further warm-up turn at each level.
-            warmups = plan.config.warmups_of(backend, rounds) + levels * plan.config.launches_of(backend, rounds)
+            warmups = plan.config.warmups_of(backend, rounds, load=bool(levels))
+            warmups += plan.config.warmup_turns_of(backend, rounds, levels)
             planned[state.name, state.attempt] = warmups + rounds * (levels or 1)
     # A server that was restarted got further warm-ups.
     return {

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from llmtui.cli.history_list import run_line
-from llmtui.model import Failure, Requests, Turn
+from llmtui.engine.schedule import jobs
+from llmtui.model import Failure, Load, Requests, Turn
 from llmtui.runview.run import RunView
 from llmtui.store.errors import NoRunError, StoreError
 from llmtui.store.history import Store
@@ -182,6 +183,22 @@ def test_a_load_that_has_ended_says_how_much_was_done_and_how_long_it_took(load:
     # Each backend: a warm-up of one request and of a turn at both levels, then three rounds.
     assert (run.finished, run.total) == (2, 2 * (1 + 2 + 3 * 2))
     assert run.elapsed_s >= 10.0
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 2])
+@pytest.mark.parametrize("launches", [1, 3])
+@pytest.mark.parametrize("levels", [(), (4,), (1, 8)])
+def test_a_stored_run_counts_the_jobs_that_its_engine_takes(
+    store: Store, warmup: int, launches: int, levels: tuple[int, ...]
+) -> None:
+    plan = load_plan(*levels)
+    backend = msgspec.structs.replace(plan.backends[0], url="", launch=["server"])
+    load, metric = (plan.load, plan.config.metric) if levels else (Load(), "latency_s")
+    config = msgspec.structs.replace(plan.config, warmup=warmup, iterations=9, launches=launches, metric=metric)
+    store.begin(msgspec.structs.replace(plan, config=config, backends=[backend], load=load), MACHINE)
+    store.finish(RUN, "stopped")
+    taken = jobs(warmup, config.iterations, config.launch_of, lambda _: range(1, len(levels) + 1) if levels else (0,))
+    assert store.load(RUN).hello().run.total == len(taken)
 
 
 def test_requests_are_read_from_the_history_when_they_are_needed(load: Store) -> None:
