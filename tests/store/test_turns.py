@@ -193,7 +193,7 @@ def test_a_stored_run_counts_the_jobs_that_its_engine_takes(
 ) -> None:
     plan = load_plan(*levels)
     backend = msgspec.structs.replace(plan.backends[0], url="", launch=["server"])
-    load, metric = (plan.load, plan.config.metric) if levels else (Load(), "latency_s")
+    load, metric = (plan.load, plan.config.metric) if levels else (Load(), "latency")
     config = msgspec.structs.replace(plan.config, warmup=warmup, iterations=9, launches=launches, metric=metric)
     store.begin(msgspec.structs.replace(plan, config=config, backends=[backend], load=load), MACHINE)
     store.finish(RUN, "stopped")
