@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,25 +17,56 @@ MAX_S = 86_400.0
 #: Options of the command line that belong to [slo].
 OPTIONS = ("slo", "goodput")
 #: The keys of [slo] that are durations, by the names that --slo has for them.
-_SLO = {"ttft": "ttft_s", "tpot": "tpot_s", "latency": "latency_s"}
+_DURATIONS = {"ttft": "ttft_s", "tpot": "tpot_s", "latency": "latency_s"}
 _SHARE = "share"
-#: The same by the names of vLLM and of AIPerf, whose inter-token latency is that of an answer: its TPOT.
-_GOODPUT = {
-    **_SLO,
-    "e2el": "latency_s",
-    "time_to_first_token": "ttft_s",
-    "inter_token_latency": "tpot_s",
-    "time_per_output_token": "tpot_s",
-    "request_latency": "latency_s",
-    "e2e_latency": "latency_s",
-}
-_NUMBER = re.compile(r"([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(ms|s|%)?")
 _MS = 1000.0
+
+
+class _Form(NamedTuple):
+    """How an option is written: the keys by their names there, the sign after a name, and what a bad part is told.
+
+    A number without a unit is of 1 / `per_s` s.
+    """
+
+    keys: Mapping[str, str]
+    sign: str
+    per_s: float
+    takes: str
+    example: str
+    suggested: Sequence[str]
+
+
+_SLO = _Form(
+    keys={**_DURATIONS, _SHARE: _SHARE},
+    sign="=",
+    per_s=1.0,
+    takes="NAME=SECONDS, such as ttft=0.2",
+    example="ttft=0.2,tpot=0.05,latency=5,share=0.95",
+    suggested=(*_DURATIONS, _SHARE),
+)
+#: The names of vLLM and of AIPerf, whose inter-token latency is that of an answer: its TPOT.
+_GOODPUT = _Form(
+    keys={
+        **_DURATIONS,
+        "e2el": "latency_s",
+        "time_to_first_token": "ttft_s",
+        "inter_token_latency": "tpot_s",
+        "time_per_output_token": "tpot_s",
+        "request_latency": "latency_s",
+        "e2e_latency": "latency_s",
+    },
+    sign=":",
+    per_s=_MS,
+    takes="NAME:MILLISECONDS, such as ttft:200",
+    example="ttft:200 tpot:50 e2el:1000",
+    suggested=("ttft", "tpot", "e2el"),
+)
+_NUMBER = re.compile(r"([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(ms|s|%)?")
 
 
 def check_slo(slo: Slo, place: Place | Option) -> Slo:
     """Return `slo`. Raises ConfigError; `place` is that of [slo]."""
-    for key in _SLO.values():
+    for key in _DURATIONS.values():
         value = getattr(slo, key)
         if not math.isfinite(value) or not 0 <= value <= MAX_S:
             raise ConfigError(f"{place.key(key)}: expected a number of seconds above 0, got {show(value)}")
@@ -66,9 +97,9 @@ def slo_changes(slo: Slo, given: dict[str, Any], option: Option) -> Slo:
         raise ConfigError(f"{option.key('goodput')}: --slo is given too; both say the same: leave one out")
     changes: dict[str, float] = {}
     if "slo" in words:
-        changes = _slo(words["slo"], option.key("slo"))
+        changes = _objectives(words["slo"], option.key("slo"), _SLO)
     if "goodput" in words:
-        changes = _goodput(words["goodput"], option.key("goodput"))
+        changes = _objectives(words["goodput"], option.key("goodput"), _GOODPUT)
     if not changes:
         return slo
     slo = msgspec.structs.replace(slo, **changes)
@@ -77,35 +108,22 @@ def slo_changes(slo: Slo, given: dict[str, Any], option: Option) -> Slo:
     return slo
 
 
-def _slo(text: str, place: Place | Option) -> dict[str, float]:
-    """The keys in "ttft=0.2,tpot=50ms,share=0.95"."""
+def _objectives(text: str, place: Place | Option, form: _Form) -> dict[str, float]:
+    """The keys of [slo] in the words of an option."""
     changes: dict[str, float] = {}
-    for part in _parts(text, place, "ttft=0.2,tpot=0.05,latency=5,share=0.95"):
-        name, sign, number = part.partition("=")
+    for part in _parts(text, place, form.example):
+        name, sign, number = part.partition(form.sign)
         if not sign:
-            raise ConfigError(f"{place}: expected NAME=SECONDS, such as ttft=0.2, got {show(part)}")
-        if name == _SHARE:
-            changes[_once(_SHARE, changes, name, place)] = _share(number, place)
-        elif name in _SLO:
-            changes[_once(_SLO[name], changes, name, place)] = _seconds(name, number, 1.0, place)
-        else:
-            meant = next((one for one, key in _SLO.items() if key == _GOODPUT.get(name)), "")
-            remedy = f"; did you mean {meant!r}?" if meant else suggestion(name, [*_SLO, _SHARE])
+            raise ConfigError(f"{place}: expected {form.takes}, got {show(part)}")
+        key = form.keys.get(name)
+        if key is None:
+            # The name of another tool for the same.
+            meant = next((one for one, key in form.keys.items() if key == _GOODPUT.keys.get(name)), "")
+            remedy = f"; did you mean {meant!r}?" if meant else suggestion(name, form.suggested)
             raise ConfigError(f"{place}: unknown objective {show(name)}{remedy}")
-    return changes
-
-
-def _goodput(text: str, place: Place | Option) -> dict[str, float]:
-    """The keys in "ttft:200 tpot:50 e2el:1000", in ms as in vLLM and AIPerf."""
-    changes: dict[str, float] = {}
-    for part in _parts(text, place, "ttft:200 tpot:50 e2el:1000"):
-        name, sign, number = part.partition(":")
-        if not sign:
-            raise ConfigError(f"{place}: expected NAME:MILLISECONDS, such as ttft:200, got {show(part)}")
-        if name not in _GOODPUT:
-            remedy = suggestion(name, ["ttft", "tpot", "e2el"])
-            raise ConfigError(f"{place}: unknown objective {show(name)}{remedy}")
-        changes[_once(_GOODPUT[name], changes, name, place)] = _seconds(name, number, _MS, place)
+        if key in changes:
+            raise ConfigError(f"{place}: {name} is given twice; give each objective once")
+        changes[key] = _share(number, place) if key == _SHARE else _seconds(name, number, form.per_s, place)
     return changes
 
 
@@ -115,7 +133,7 @@ def goodput_words(words: Sequence[str]) -> list[str]:
     values = 0
     for word in words:
         name, sign, _ = word.partition(":")
-        if values and sign and (name in _GOODPUT or name == "itl"):
+        if values and sign and (name in _GOODPUT.keys or name == "itl"):
             joined[-1] += f" {word}"
             continue
         values = word.startswith("--goodput=") or (bool(joined) and joined[-1] == "--goodput")
@@ -128,12 +146,6 @@ def _parts(text: str, place: Place | Option, example: str) -> list[str]:
     if not parts:
         raise ConfigError(f"{place}: expected objectives, such as {example}")
     return parts
-
-
-def _once(key: str, changes: dict[str, float], name: str, place: Place | Option) -> str:
-    if key in changes:
-        raise ConfigError(f"{place}: {name} is given twice; give each objective once")
-    return key
 
 
 def _seconds(name: str, text: str, per_s: float, place: Place | Option) -> float:
