@@ -51,7 +51,7 @@ def plan_of(
     asked = wanted(words, at_path, commands, model)
     settings = _settings(asked)
     settings = configs.changed(settings, {**changes, "model": asked.model} if asked.is_file else dict(changes))
-    prompts = inspected(of_trace(settings.prompts, settings.load))
+    prompts = inspected(of_trace(settings.prompts, settings.load), trace=settings.load.trace)
     plan = msgspec.structs.replace(_plan(settings, asked, only, or_choose=or_choose), prompts=prompts)
     plan = with_variants(plan, settings.grid, settings.place.sweep(0), MAX_BACKENDS)
     if not asked.from_config:

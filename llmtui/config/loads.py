@@ -15,7 +15,7 @@ from llmtui.config.places import Option, Place
 from llmtui.config.prompts import absolute
 from llmtui.config.searches import check_word, searching
 from llmtui.config.talks import MAX_THINK_S
-from llmtui.config.traces import lasting
+from llmtui.config.traces import gap_words
 from llmtui.model import Load, RunConfig
 from llmtui.model.load import Arrival
 from llmtui.text.format import plural
@@ -154,7 +154,7 @@ def remarks(load: Load) -> list[str]:
     if (of := load.trace_turn) is not None:
         if of.gap_s < LONG_GAP_S:
             return []
-        return [f"no request is due for {lasting(of.gap_s)} of each turn, from {lasting(of.gap_from_s)} on"]
+        return [f"in each turn no request is due for {gap_words(of.gap_s, of.gap_from_s)}"]
     short = [one for one in load.levels if 0 < load.requests_of(one) < one.streams]
     if not short:
         return []
@@ -209,8 +209,7 @@ def _check_trace(load: Load, place: Place | Option, given: Collection[str]) -> N
     if not load.trace:
         if load.time_scale != 1 or "time_scale" in given:
             raise ConfigError(
-                f"{place.key('time_scale')}: is for a trace, and there is no {_named('trace', place)}; add it, or "
-                "leave it out"
+                f"{place.key('time_scale')}: is for a trace; set {_named('trace', place)} too, or leave it out"
             )
         return
     unset = Load()
@@ -243,8 +242,8 @@ def _check_together(load: Load, place: Place | Option, given: Collection[str]) -
         value = getattr(load, key)
         if not rates and not load.trace and (value != getattr(unset, key) or key in given):
             rate = _named("request_rate", place)
-            todo = f"; for a closed loop set concurrency = {value}" if key == "max_concurrency" else ""
-            raise ConfigError(f"{place.key(key)}: is for an open loop, and there is no {rate}; add it{todo}")
+            todo = f", or for a closed loop set concurrency = {value}" if key == "max_concurrency" else ""
+            raise ConfigError(f"{place.key(key)}: is for an open loop; set {rate} too{todo}")
     if load.arrival != "gamma" and load.burstiness != 1:
         raise ConfigError(
             f"{place.key('burstiness')}: shapes gamma arrivals, and these are {load.arrival}; "

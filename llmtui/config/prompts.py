@@ -45,7 +45,7 @@ def prompt_changes(prompts: Prompts, given: dict[str, Any], option: Option) -> P
         return prompts
     file = given.pop("prompts")
     if not file:
-        raise ConfigError(f"{option.key('prompts')}: is empty; expected a file or a folder of prompts")
+        raise ConfigError(f"{option.key('prompts')}: the path is empty; expected a file or a folder of prompts")
     if "mix" in given:
         raise ConfigError(
             f"{option.key('mix')}: --prompts is given too; prompts come from a file or a mix: leave one of them out"

@@ -76,6 +76,12 @@ def lasting(seconds: float) -> str:
     return f"{whole} s"
 
 
+def gap_words(gap_s: float, from_s: float) -> str:
+    """Return how long no request is due, and since when: "12 min after the first 40 s"."""
+    after = f"first {lasting(from_s)}" if from_s >= 1 else "first request"
+    return f"{lasting(gap_s)} after the {after}"
+
+
 @functools.lru_cache(maxsize=2)
 def _times(path: str, _changed_ns: int, _size: int) -> array[float]:
     with open(path, "rb") as file:
@@ -135,7 +141,7 @@ def _of_csv(path: str, file: io.BufferedReader) -> Iterator[tuple[int, float]]:
     rows = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""))
     heads = [name.strip().lower() for name in next(rows, [])]
     if not heads:
-        raise ConfigError(f"{path}: is empty")
+        raise ConfigError(f"{path}: the file is empty")
     if "timestamp" not in heads:
         raise ConfigError(
             f"{path}: no send times: expected JSON Lines with timestamp or delay, or CSV with a column Timestamp"
@@ -158,7 +164,9 @@ def _date_s(text: str, path: str, line: int) -> float:
         at = datetime.fromisoformat(whole)
         fraction = float(f"0.{part}") if dot else 0.0
     except ValueError:
-        raise ConfigError(f"{path}:{line}: {text[:40]!r} is no time; expected a number, or a date and a time") from None
+        raise ConfigError(
+            f"{path}:{line}: {text[:40]!r} is not a time; expected a number, or a date and a time"
+        ) from None
     return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() + fraction
 
 
@@ -184,7 +192,7 @@ def _turn(load: Load, times: array[float]) -> TraceTurn:
     else:
         settle = _settle(load, math.ceil(count / _SETTLES), count)
         requests, to_s = count - settle, end_s
-        if end_s / scale > LONG_S:
+        if times[-1] / scale > LONG_S:
             raise ConfigError(_too_long(load, times, end_s))
     window_s = (to_s - times[settle]) / scale
     if window_s <= 0:
@@ -220,11 +228,12 @@ def _too_long(load: Load, times: array[float], end_s: float) -> str:
     gap_s, gap_from_s = _longest_gap(times)
     gap = ""
     if gap_s / load.time_scale > _HOUR_S:
-        gap = f" (with nothing for {lasting(gap_s)} from {lasting(gap_from_s)} on)"
+        gap = f", and none is due for {gap_words(gap_s / load.time_scale, gap_from_s / load.time_scale)}"
     at_scale = f" at time_scale = {load.time_scale:g}" if load.time_scale != 1 else ""
     return (
-        f"{load.trace}: lasts {lasting(end_s / load.time_scale)}{at_scale}{gap}; set time_scale = {scale:g} "
-        f"(--time-scale {scale:g}) for turns of {lasting(end_s / scale)}, or --duration SECONDS for its first part"
+        f"{load.trace}: its last request is due {lasting(times[-1] / load.time_scale)} after the first one{at_scale}"
+        f"{gap}; set time_scale = {scale:g} (--time-scale {scale:g}) for turns of {lasting(end_s / scale)}, or "
+        "--duration SECONDS for its first part"
     )
 
 

@@ -14,7 +14,8 @@ class PromptFile(Struct, frozen=True):
 
     `format` says what it is, "JSON Lines with messages", and `what` what one of them is called. `count` is their
     number, 0 if it was not counted, and `size` that of the file in bytes. `digest` tells the file from others.
-    `lengths_only`: it has no texts, so that some of their lengths are made up.
+    `lengths_only`: it has no texts, so that some of their lengths are made up. `timed`: it is the trace of the run, so
+    that each prompt is asked at its own time.
     """
 
     format: str
@@ -23,6 +24,7 @@ class PromptFile(Struct, frozen=True):
     size: int = 0
     digest: str = ""
     lengths_only: bool = False
+    timed: bool = False
 
 
 class Prompts(Struct, frozen=True, forbid_unknown_fields=True):

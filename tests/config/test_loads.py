@@ -71,10 +71,10 @@ def test_the_levels_of_a_load(text: str, levels: list[str]) -> None:
         ("duration_s = nan", "2: [load]: duration_s: expected 0.1 to 86400 seconds, got nan"),
         (
             "concurrency = 16\nmax_concurrency = 8",
-            "3: [load]: max_concurrency: is for an open loop, and there is no request_rate; add it; for a closed loop "
+            "3: [load]: max_concurrency: is for an open loop; set request_rate too, or for a closed loop "
             "set concurrency = 8",
         ),
-        ("arrival = 'constant'", "2: [load]: arrival: is for an open loop, and there is no request_rate; add it"),
+        ("arrival = 'constant'", "2: [load]: arrival: is for an open loop; set request_rate too"),
         ("request_rate = 2\narrival = 'even'", "3: [load]: arrival: expected one of 'poisson', 'constant', 'gamma'"),
         (
             "request_rate = 2\nburstiness = 0.5",
@@ -147,8 +147,8 @@ def test_a_cap_and_a_shape_belong_to_a_rate() -> None:
         ({"request_rate": "inf"}, "--request-rate: inf would send all requests at once; for a number of requests "),
         ({"request_rate": "two"}, "--request-rate: expected requests/s, such as 2 or 0.5,1,2, got 'two'"),
         ({"request_rate": ""}, "--request-rate: expected requests/s, such as 2 or 0.5,1,2, got ''"),
-        ({"burstiness": 0.5}, "--burstiness: is for an open loop, and there is no --request-rate; add it"),
-        ({"arrival": "gamma"}, "--arrival: is for an open loop, and there is no --request-rate; add it"),
+        ({"burstiness": 0.5}, "--burstiness: is for an open loop; set --request-rate too"),
+        ({"arrival": "gamma"}, "--arrival: is for an open loop; set --request-rate too"),
         ({"requests": 4, "duration_s": 4.0}, "--duration: --requests is given too; a turn has a number of requests"),
         ({"duration_s": 0.0}, "--duration: expected 0.1 to 86400 seconds, got 0.0"),
         ({"requests": 0}, "--requests: expected 1 to 10000000 requests a turn, got 0"),

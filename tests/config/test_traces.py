@@ -38,13 +38,13 @@ def test_every_form_gives_seconds_since_the_first_request(tmp_path: Path, text: 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "day.jsonl: is empty"),
+        ("", "day.jsonl: the file is empty"),
         ('{"timestamp": 5}\n', "has 1 request; a trace needs at least 2"),
         ('{"timestamp": 5}\n{"timestamp": 5}\n', "are due at the same time"),
         ('{"timestamp": 5}\n{"timestamp": 4}\n', "day.jsonl:2: its time is 0.001 s before"),
         ('{"timestamp": -5}\n{"timestamp": 4}\n', "day.jsonl:1: its time is -0.005 s; expected 0 or more"),
         ('{"timestamp": 5}\n{"delay": -4}\n', "day.jsonl:2: its delay is -4 ms"),
-        ('{"timestamp": 5}\n{"timestamp": "soon"}\n', "day.jsonl:2: 'soon' is no time"),
+        ('{"timestamp": 5}\n{"timestamp": "soon"}\n', "day.jsonl:2: 'soon' is not a time"),
         ('{"timestamp": 5}\n{"prompt": "hi"}\n', "day.jsonl:2: has no timestamp and no delay"),
         ('{"timestamp": 5}\n{nonsense\n', "day.jsonl:2: expected a JSON object with a timestamp"),
         ("a,b\n1,2\n", "no send times: expected JSON Lines"),
@@ -82,10 +82,27 @@ def test_what_a_turn_takes(tmp_path: Path, load: dict[str, float], settle: int, 
 
 def test_a_trace_of_a_day_is_asked_back_with_a_scale(tmp_path: Path) -> None:
     path = times(tmp_path, 24, 3600.0)
-    with pytest.raises(ConfigError, match=r"lasts 24 h; set time_scale = 96 \(--time-scale 96\) for turns of 15 min"):
+    with pytest.raises(ConfigError, match=r"its last request is due 23 h after the first one; set time_scale = 96 "):
         with_trace(Load(trace=path))
     assert with_trace(Load(trace=path, time_scale=96.0)).turn_s == pytest.approx(900.0)
     assert with_trace(Load(trace=path, duration_s=7200.0)).trace_turn is not None
+
+
+@pytest.mark.parametrize(
+    ("at_s", "words"),
+    [
+        (
+            (0, 85_980),
+            "is due 23 h 53 min after the first one, and none is due for 23 h 53 min after the first request",
+        ),
+        ((0, 90, 7290), "is due 2 h 2 min after the first one, and none is due for 2 h after the first 1 min 30 s"),
+    ],
+)
+def test_a_long_trace_and_its_gap_in_words(tmp_path: Path, at_s: tuple[int, ...], words: str) -> None:
+    path = file_of(tmp_path, "".join(f'{{"timestamp": {1000 * at}}}\n' for at in at_s))
+    with pytest.raises(ConfigError) as caught:
+        with_trace(Load(trace=path))
+    assert f"day.jsonl: its last request {words}; set time_scale = " in str(caught.value)
 
 
 def test_the_titles_of_a_level(tmp_path: Path) -> None:
@@ -111,7 +128,7 @@ def test_the_path_is_relative_to_the_config_and_the_command_line_goes_before_it(
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ("time_scale = 2", "time_scale: is for a trace, and there is no trace"),
+        ("time_scale = 2", "time_scale: is for a trace; set trace too, or leave it out"),
         ('trace = "day.jsonl"\nrequest_rate = 2', "request_rate: trace is given too"),
         ('trace = "day.jsonl"\nconcurrency = 2', "concurrency: trace is given too"),
         ('trace = "day.jsonl"\ntime_scale = 0', "time_scale: expected 0.001 to 1000000"),

@@ -53,7 +53,9 @@ def layout_of(path: str, head: bytes, size: int) -> Layout:
     start = len(_BOM) if head.startswith(_BOM) else 0
     text = head[start:].lstrip()
     if not text:
-        what = "is empty" if size <= len(head) else f"has no text in its first {HEAD_BYTES // 2**20} MB"
+        what = (
+            "the file is empty" if size <= len(head) else f"the file has no text in its first {HEAD_BYTES // 2**20} MB"
+        )
         raise PromptFileError(f"{path}: {what}; expected {_FORMATS}")
     if b"\0" in head:
         raise PromptFileError(f"{path}: is binary, not text; expected {_FORMATS}")

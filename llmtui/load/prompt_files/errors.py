@@ -19,7 +19,11 @@ class BadRecord(Exception):
 
 
 class Skip(Exception):
-    """A record has nothing to ask, and the next one is asked in its place: a blank line, an empty conversation."""
+    """A record has nothing to ask, and the next one is asked in its place: an empty conversation."""
+
+
+class Blank(Skip):
+    """A record is a blank line."""
 
 
 def bad_prompt(problem: PromptFileError) -> Failure:

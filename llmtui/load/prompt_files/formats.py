@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from llmtui.load.prompt_files.errors import BadRecord, Skip
+from llmtui.load.prompt_files.errors import BadRecord, Blank, Skip
 from llmtui.load.prompt_files.fields import (
     CHATS,
     SYSTEMS,
@@ -116,7 +116,7 @@ def _of_fields(read: Callable[[Mapping[str, Any], int], Prompt]) -> Callable[[by
 
 def _object(record: bytes) -> dict[str, Any]:
     if not record.strip():
-        raise Skip
+        raise Blank
     try:
         value = _decode(record)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -244,7 +244,7 @@ def _stamp(fields: Mapping[str, Any]) -> float | None:
 def _row(record: bytes, number: int, places: tuple[int, int, int]) -> Prompt:
     line = as_text(record).strip()
     if not line:
-        raise Skip
+        raise Blank
     cells = [cell.strip().strip('"') for cell in line.split(",")]
     if len(cells) <= max(places):
         raise BadRecord(f"it has {len(cells)} columns; expected at least {max(places) + 1}")

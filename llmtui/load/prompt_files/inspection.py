@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import msgspec
@@ -17,11 +18,15 @@ CHECK_S = 1.0
 MOST_COUNTED_BYTES = 8 * 1024**3
 
 
-def inspected(prompts: Prompts, check_s: float = CHECK_S) -> Prompts:
-    """Return `prompts` with what is known of their file. Raises PromptFileError, with the number of a bad line."""
+def inspected(prompts: Prompts, check_s: float = CHECK_S, trace: str = "") -> Prompts:
+    """Return `prompts` with what is known of their file. Raises PromptFileError, with the number of a bad line.
+
+    `trace` is the path of the trace of the run, "" without one.
+    """
     if not prompts.file:
         return prompts
-    records = open_records(prompts.file)
+    timed = bool(trace) and _same(prompts.file, trace)
+    records = open_records(prompts.file, timed=timed)
     try:
         facts = PromptFile(
             format=records.format.title,
@@ -30,6 +35,7 @@ def inspected(prompts: Prompts, check_s: float = CHECK_S) -> Prompts:
             size=records.size,
             digest=records.digest(),
             lengths_only=records.format.lengths_only,
+            timed=timed,
         )
     except OSError as error:
         raise PromptFileError(f"{prompts.file}: cannot read it: {error.strerror or error}") from None
@@ -48,7 +54,12 @@ def check_unchanged(prompts: Prompts) -> None:
 
 
 def of_trace(prompts: Prompts, load: Load) -> Prompts:
-    """Return what a trace asks, if nothing else is to be asked and it says so; else `prompts`."""
+    """Return what a trace asks, if nothing else is to be asked and it says so; else `prompts`.
+
+    Its own prompts are asked in order: each at its time.
+    """
+    if load.trace and prompts.file and _same(prompts.file, load.trace):
+        return msgspec.structs.replace(prompts, sample="in order")
     if not load.trace or prompts.given:
         return prompts
     try:
@@ -56,6 +67,11 @@ def of_trace(prompts: Prompts, load: Load) -> Prompts:
     except PromptFileError:
         return prompts  # it has send times only
     return msgspec.structs.replace(prompts, file=load.trace, sample="in order")
+
+
+def _same(file: str, other: str) -> bool:
+    """Whether two paths are those of one file."""
+    return os.path.realpath(file) == os.path.realpath(other)
 
 
 def _count(path: str, records: Records, until: float) -> int:

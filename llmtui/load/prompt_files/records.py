@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from llmtui.load.prompt_files import detect
-from llmtui.load.prompt_files.errors import BadRecord, PromptFileError, Skip
+from llmtui.load.prompt_files.errors import BadRecord, Blank, PromptFileError, Skip
 from llmtui.load.prompt_files.formats import Format, text_file
 from llmtui.load.prompt_files.index import Index
 from llmtui.load.prompts import Prompt
@@ -49,15 +49,19 @@ class Records(Protocol):
         """Close the file."""
 
 
-def open_records(path: str) -> Records:
-    """Open a file or a folder of prompts. Raises PromptFileError."""
+def open_records(path: str, *, timed: bool = False) -> Records:
+    """Open a file or a folder of prompts. Raises PromptFileError.
+
+    `timed`: it is the trace of the run. A record without anything to ask is an error then, as the next one has another
+    send time.
+    """
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
             return FolderRecords(path)
         if not stat.S_ISREG(mode):
             raise PromptFileError(f"{path}: {_special(mode)}; prompts are read in any order, so name a file")
-        return FileRecords(path)
+        return FileRecords(path, timed=timed)
     except FileNotFoundError:
         raise PromptFileError(f"{path}: no such file or folder of prompts") from None
     except OSError as error:
@@ -69,8 +73,9 @@ def open_records(path: str) -> Records:
 class FileRecords:
     """The records of one file, each a line or an item."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, timed: bool = False) -> None:
         self._path = path
+        self._timed = timed
         self._name = os.path.basename(path)
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
@@ -139,6 +144,12 @@ class FileRecords:
             prompt = self.format.read(record, number)
         except BadRecord as problem:
             raise self._error(name, str(problem)) from None
+        except Blank:
+            raise
+        except Skip:
+            if not self._timed:
+                raise
+            raise self._error(name, "it has a send time but nothing to ask; remove the line") from None
         return Prompt(prompt.messages, prompt.max_tokens, name, prompt.at_s, prompt.then)
 
     def _error(self, name: str, reason: str) -> PromptFileError:

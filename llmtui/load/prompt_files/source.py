@@ -19,14 +19,15 @@ def records_of(prompts: Prompts) -> Records:
     """Return the records of the file, which stay open. Raises PromptFileError, also if the file is another one than
     before the run."""
     path = prompts.file
-    state = _state(path)
+    timed = prompts.facts is not None and prompts.facts.timed
+    state = (*_state(path), timed)
     known = _opened.get(path)
     if known is not None and known[0] == state:
         return known[1]
     for _, records in _opened.values():
         records.close()
     _opened.clear()
-    records = open_records(path)
+    records = open_records(path, timed=timed)
     if prompts.facts is not None and prompts.facts.digest != records.digest():
         records.close()
         raise PromptFileError(f"{path}: changed since the run began, so its prompts are others; start a new run")
