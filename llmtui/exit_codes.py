@@ -4,11 +4,11 @@ from __future__ import annotations
 
 #: The command did what it was asked to do.
 OK = 0
-#: A backend failed or did not answer, a gate or `run --fail-if` was broken, or a file could not be written.
+#: A backend failed or did not answer, a gate or `--fail-if` was broken, or a file could not be written.
 FAILED = 1
 #: Wrong usage or an invalid config. Naming a run that does not exist is wrong usage.
 USAGE = 2
-#: `compare --gate`: the data neither exclude a slowdown beyond the gate nor show one. `run --fail-if`: too few samples.
+#: `compare --gate`: the data neither exclude a slowdown beyond the gate nor show one. `--fail-if`: too few samples.
 SILENT = 3
 #: Control-C, as a shell reports it (128 + SIGINT).
 INTERRUPTED = 130
@@ -36,7 +36,7 @@ OF_COMMAND: dict[str, dict[int, str]] = {
     "export": {OK: "success", FAILED: "cannot read or write", USAGE: _NO_RUN},
     "compare": {OK: "success", FAILED: "the gate does not hold", USAGE: _NO_RUN, SILENT: "cannot tell"},
     "attach": {OK: "success", FAILED: "a backend failed", USAGE: _NO_RUN, INTERRUPTED: "Ctrl-C"},
-    "resume": {OK: "success", FAILED: "a backend failed", USAGE: _NO_RUN, INTERRUPTED: "Ctrl-C"},
+    "resume": {OK: "success", FAILED: "failure", USAGE: _NO_RUN, SILENT: "cannot tell", INTERRUPTED: "Ctrl-C"},
     "accuracy": {OK: "success", FAILED: "the test failed", USAGE: "wrong usage", INTERRUPTED: "Ctrl-C"},
     "explain": {OK: "success", USAGE: "no such topic"},
 }

@@ -192,7 +192,16 @@ def attach(run: str | None, store: str) -> None:
 @click.option("--config", metavar="FILE", type=PATH, help="The run's config, if it was moved.")
 @store_option
 @click.option("--text", is_flag=True, help="Print plain text instead of opening the monitor.")
-def resume(run: str, words: tuple[str, ...], model: str | None, config: str | None, store: str, text: bool) -> None:
+@click.option("--fail-if", metavar="EXPR", multiple=True, type=TEXT, hidden=True)
+def resume(
+    run: str,
+    words: tuple[str, ...],
+    model: str | None,
+    config: str | None,
+    store: str,
+    text: bool,
+    fail_if: tuple[str, ...],
+) -> None:
     """Continue a run that died or was stopped.
 
     RUN names the run as in `show`. If it was started with words such as `ollama`, or with --model, repeat them. Only
@@ -201,14 +210,18 @@ def resume(run: str, words: tuple[str, ...], model: str | None, config: str | No
     from llmtui.cli.monitor import need_terminal, open_monitor
     from llmtui.cli.resume import resumable
 
+    if fail_if and not text:
+        refuse("--fail-if is for plain text; add --text")
     if not text:
         need_terminal(f"llmtui resume {run} --text")
     plan, ui = resumable(run, store, config, words, model)
     if text:
         with ExitOnInterrupt():
             from llmtui.cli.run import run_as_text
+            from llmtui.runview.limits import parse_limits
 
-        sys.exit(run_as_text(plan, {}, quiet=False, store=store, resume=True))
+            limits = parse_limits(fail_if, plan)
+        sys.exit(run_as_text(plan, {}, quiet=False, store=store, resume=True, limits=limits))
     sys.exit(open_monitor(plan, ui, store, resume=True))
 
 

@@ -19,6 +19,7 @@ from llmtui.model import IterationDone, Plan, Shutdown, TurnDone
 from llmtui.runview.launches import launches_of
 from llmtui.runview.limits import Limit, judge_limits
 from llmtui.runview.run import RunView
+from llmtui.runview.search import undecided_text
 from llmtui.stats.correction import cannot_decide
 from llmtui.text import sanitize
 
@@ -88,6 +89,8 @@ async def _follow(
     written = written and not lines.lost
     if STDOUT not in files.values():
         print_table(run_view)
+    if undecided := undecided_text(run_view):
+        report(f"{undecided}; more rounds, or more requests a turn, tell more")
     if interruption.is_set():
         return exit_codes.INTERRUPTED
     found = judge_limits(run_view, limits)

@@ -7,6 +7,7 @@ from llmtui.model import STATE_WORDS
 from llmtui.runview.backend import BackendView
 from llmtui.runview.presence import TELLS, absent_line, others_as_text
 from llmtui.runview.run import RunView
+from llmtui.runview.search import found_line
 from llmtui.text import sanitize
 from llmtui.text.cells import wrapped
 
@@ -24,6 +25,8 @@ def farewell(run_view: RunView, width: int) -> str:
     for backend_view in run_view.backends.values():
         lines += _few(_failure(backend_view), width)
     line = run_view.verdict().line
+    if began and run_view.plan.load.search:
+        line = next(iter(found_line(run_view)), "") or line
     if not line and (earlier := run_view.earlier_attempts()):
         # A rerun has no result: what was shown before still holds.
         line = earlier[-1].sentence

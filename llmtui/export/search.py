@@ -8,7 +8,7 @@ from typing import Literal
 
 from llmtui.model import Struct
 from llmtui.runview.run import RunView
-from llmtui.runview.search import Found, found_of, has_search, pairs_of, search_sentences, sentence_of
+from llmtui.runview.search import Found, found_of, has_search, pairs_of, search_sentences, sentence_of, undecided_text
 from llmtui.stats.attainment import Answer
 from llmtui.stats.knee import Knee
 
@@ -40,7 +40,10 @@ class MostRecord(Struct, frozen=True):
 
 
 class FoundRecord(Struct, frozen=True):
-    """What is known of one backend; `over`: its search has ended."""
+    """What is known of one backend; `over`: its search has ended.
+
+    `decided`: whether its result is clear; null before its end, and without a probe.
+    """
 
     name: str
     over: bool
@@ -48,6 +51,7 @@ class FoundRecord(Struct, frozen=True):
     probes: list[ProbeRecord]
     knee: Knee | None = None
     most: MostRecord | None = None
+    decided: bool | None = None
 
 
 class PairRecord(Struct, frozen=True):
@@ -58,7 +62,10 @@ class PairRecord(Struct, frozen=True):
 
 
 class SearchRecord(Struct, frozen=True):
-    """The search of a run. `searched` is False for a sweep, which has a knee without a search; `until` is its end."""
+    """The search of a run. `searched` is False for a sweep, which has a knee without a search; `until` is its end.
+
+    `undecided` says which backends have no clear result, "" if all have one.
+    """
 
     kind: Literal["knee", "slo"]
     searched: bool
@@ -66,6 +73,7 @@ class SearchRecord(Struct, frozen=True):
     backends: list[FoundRecord]
     comparisons: list[PairRecord]
     sentences: list[str]
+    undecided: str = ""
 
 
 def search_record(run_view: RunView) -> SearchRecord | None:
@@ -83,6 +91,7 @@ def search_record(run_view: RunView) -> SearchRecord | None:
             for one, two, order in pairs_of(run_view)
         ],
         sentences=search_sentences(run_view),
+        undecided=undecided_text(run_view),
     )
 
 
@@ -107,4 +116,5 @@ def found_record(run_view: RunView, found: Found) -> FoundRecord:
         ],
         knee=found.knee,
         most=MostRecord(kept=most.kept, missed=most.missed, undecided=most.undecided) if most is not None else None,
+        decided=found.decided,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import weakref
 
-from llmtui.model import RESTING, Struct
+from llmtui.model import RESTING, Level, Struct
 from llmtui.runview.backend import BackendView
 from llmtui.runview.objective_words import attained_text, share_text
 from llmtui.runview.run import RunView
@@ -33,6 +33,18 @@ class Found(Struct, frozen=True):
     over: bool
     knee: Knee | None = None
     most: MostStreams | None = None
+
+    @property
+    def decided(self) -> bool | None:
+        """Whether the search has a clear result, None before its end or without a probe.
+
+        A knee that was not reached is unknown, and levels may be left that may keep the objectives or not.
+        """
+        if not self.over or not self.probes:
+            return None
+        if self.most is not None:
+            return self.most.undecided is None
+        return self.knee is not None and self.knee.reached and self.knee.sure
 
 
 #: What was found of each backend, and for which turns and state it was computed.
@@ -69,9 +81,61 @@ def search_text(run_view: RunView, name: str) -> str:
     if (knee := found.knee) is not None:
         text = f"knee {knee.streams} ({knee.low} to {knee.high})" if knee.reached else f"knee {knee.low} or more"
     elif (most := found.most) is not None:
-        text = f"keeps up to {most.kept}" if most.kept else "keeps none" if most.missed == 1 else "keeps up to ?"
-        text += f", {_ends(most.undecided)} open" if most.undecided is not None and found.over else ""
+        text = f"keeps up to {most.kept}" if most.kept else "keeps none" if most.missed == 1 else "undecided"
+        if most.undecided is not None and found.over:
+            ends = _ends(most.undecided)
+            text = f"{text}, undecided at {ends}" if most.kept else f"undecided at {ends}"
     return f"{text} so far" if text and not found.over else text
+
+
+def undecided_text(run_view: RunView) -> str:
+    """Which backends an ended search has found no clear result of, and where; "" if it has one of all, or goes on."""
+    if not run_view.plan.load.search:
+        return ""
+    of = [found_of(run_view, name) for name in run_view.backends]
+    texts = [f"{sanitize(found.name, _NAME)} {_open_words(run_view, found)}" for found in of if found.decided is False]
+    return f"the search is undecided: {'; '.join(texts)}" if texts else ""
+
+
+def found_line(run_view: RunView) -> list[str]:
+    """Return what a search has found in one line: with how the backends compare, without that, and shortest.
+
+    [] if it has found nothing yet.
+    """
+    texts = [(name, text) for name in run_view.backends if (text := search_text(run_view, name))]
+    if not texts:
+        return []
+    head = "the search is undecided: " if undecided_text(run_view) else ""
+    each = "; ".join(
+        f"{sanitize(name, _NAME)} {text.removeprefix('undecided ') if head else text}" for name, text in texts
+    )
+    compared = _compared(run_view, [found_of(run_view, name) for name in run_view.backends])
+    return ["; ".join([head + each, *compared]), head + each, *(["the search is undecided"] if head else [])]
+
+
+def result_level(run_view: RunView) -> Level | None:
+    """Return the level at which an ended search is shown: that of the result of a backend. None without probes.
+
+    Of several results it is the one that most backends have measured, and of these the one with the most streams.
+    """
+    of = [found for name in run_view.backends if (found := found_of(run_view, name)).probes]
+    measured = [{probe.streams for probe in found.probes} for found in of]
+    results = {_result_of(found) for found in of}
+    if not results:
+        return None
+    streams = max(results, key=lambda count: (sum(count in each for each in measured), count))
+    return next((level for level in run_view.plan.levels if level.streams == streams), None)
+
+
+def _result_of(found: Found) -> int:
+    """The measured streams that the result of a backend is at; without a sure one, the most that seem to be it."""
+    counts = [probe.streams for probe in found.probes]
+    if found.knee is not None:
+        return found.knee.streams if found.knee.reached else counts[-1]
+    if (most := found.most) is not None:
+        open_ = [count for count in counts if most.answers[count] != "no" and count < (most.missed or count + 1)]
+        return most.kept or max(open_, default=counts[0])
+    return counts[0]
 
 
 def search_sentences(run_view: RunView) -> list[str]:
@@ -164,6 +228,18 @@ def _most_words(run_view: RunView, most: MostStreams) -> str:
     if most.missed is not None and most.missed > 1:
         text += f"; misses them at {most.missed}{_kept_share(most, most.missed)}"
     return text
+
+
+def _open_words(run_view: RunView, found: Found) -> str:
+    """Where a result is missing: "at 5 to 7 streams", "not reached up to 64 streams"."""
+    if found.most is not None and found.most.undecided is not None:
+        low, high = found.most.undecided
+        return f"at {plural(high, 'stream')}" if low == high else f"at {low} to {high} streams"
+    measured = [probe.streams for probe in found.probes if probe.measured]
+    if found.knee is None or not measured:
+        return "as fewer than two levels could be measured"
+    at = plural(measured[-1], "stream")
+    return f"beyond {at}, where the throughput may still grow" if found.knee.reached else f"beyond {at}"
 
 
 def _kept_share(most: MostStreams, streams: int) -> str:

@@ -15,16 +15,23 @@ if TYPE_CHECKING:
 _FOUND: weakref.WeakKeyDictionary[RunView, dict[str, tuple[tuple[object, ...], str]]] = weakref.WeakKeyDictionary()
 
 
-def stepped(run_view: RunView, shown: Level | None, by: int) -> int:
-    """The number of the next level (`by` 1) or the one before (-1), round and round; 0 for the one that counts."""
+def stepped(view: ViewState, by: int) -> int:
+    """The next value of `level_shown` (`by` 1) or the one before (-1), round and round. 0: no level was chosen.
+
+    In a search 0 comes between the last level and the first: the screen then follows the search.
+    """
+    run_view, shown = view.run_view, view.level
     levels, head = run_view.levels_shown, run_view.plan.head_level
     if not levels or head is None:
         return 0
     numbers = [level.number for level in levels]
     at = numbers.index(shown.number) if shown is not None and shown.number in numbers else -1
-    number = numbers[(at + by) % len(numbers)]
-    # 0 follows the level that counts, if a search moves it.
-    return 0 if number == head.number else number
+    if not run_view.plan.load.search:
+        number = numbers[(at + by) % len(numbers)]
+        return 0 if number == head.number else number
+    if view.level_shown and not 0 <= at + by < len(numbers):
+        return 0
+    return numbers[(at + by) % len(numbers)]
 
 
 def running(run_view: RunView) -> Level | None:
@@ -33,12 +40,34 @@ def running(run_view: RunView) -> Level | None:
     return next((level for level in run_view.plan.levels if tick is not None and level.number == tick.level), None)
 
 
+def followed(run_view: RunView) -> Level | None:
+    """The level that the screen of a search shows until the user chooses one; None before its first turn.
+
+    It is that of the turn under way or of the newest one, and at the end of the search the one of its result.
+    """
+    views = run_view.backends.values()
+    if run_view.ended or all(view.state.state in RESTING for view in views):
+        if not any(view.turns for view in views):
+            return None
+        # The first frame does not wait for the statistics to be imported.
+        from llmtui.runview.search import result_level
+
+        return result_level(run_view)
+    if run_view.course is not None:
+        number = run_view.course.level
+    else:
+        newest = max((view.turns[-1] for view in views if view.turns), key=lambda turn: turn.started_utc, default=None)
+        number = newest.level if newest is not None else 0
+    return next((level for level in run_view.plan.levels if level.number == number), None)
+
+
 def pick(view: ViewState, number: int) -> bool:
     """Show the level with this number. Return whether that is another one; in a race it never is."""
-    head = view.run_view.plan.head_level
+    plan = view.run_view.plan
     if view.level is None or number == view.level.number:
         return False
-    view.level_shown = 0 if head is not None and number == head.number else number
+    counts = plan.head_level is not None and number == plan.head_level.number and not plan.load.search
+    view.level_shown = 0 if counts else number
     return True
 
 

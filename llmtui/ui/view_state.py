@@ -58,7 +58,7 @@ class ViewState:
     forced_log: bool | None = None
     zoom: Zoom = dataclasses.field(default_factory=Zoom)
     listing: Listing = dataclasses.field(default_factory=Listing)
-    #: The number of the level that is shown, 0 for the one that counts.
+    #: The number of the level that the user chose, 0 for the one that counts, or the one that a search is at.
     level_shown: int = 0
     table_shown: bool = False
     link: Literal["connecting", "up", "gone"] = "connecting"
@@ -97,9 +97,13 @@ class ViewState:
 
     @property
     def level(self) -> Level | None:
-        """The level that is shown: the one that the user chose, else the one that counts. None for a race."""
+        """The level that is shown: the one that the user chose, else the one that counts. None for a race.
+
+        Without a choice, a search is followed.
+        """
         plan = self.run_view.plan
-        return next((each for each in plan.levels if each.number == self.level_shown), plan.head_level)
+        following = levels.followed(self.run_view) if plan.load.search and not self.level_shown else None
+        return following or next((each for each in plan.levels if each.number == self.level_shown), plan.head_level)
 
     @property
     def level_number(self) -> int:

@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 
 from llmtui.export.csv import results_csv
+from llmtui.export.farewell import farewell
 from llmtui.export.json import run_json
 from llmtui.export.jsonl import search_lines
 from llmtui.export.table import summary_table
 from llmtui.model import Load, Slo, TurnDone
 from llmtui.runview.run import RunView
-from llmtui.runview.search import search_sentences, search_text
+from llmtui.runview.search import result_level, search_sentences, search_text, undecided_text
 from tests import build, loads
 
 KNEE = Load(concurrency=[1, 16], requests=40, search="knee")
@@ -108,3 +109,27 @@ def test_the_records_of_a_search() -> None:
     lines = [json.loads(line) for line in search_lines(view)]
     assert [(line["type"], line["name"]) for line in lines] == [("search", "four"), ("search", "six")]
     assert all(re.fullmatch(r"knee of \w+: .*", line["sentence"]) for line in lines)
+
+
+def test_an_undecided_search_is_told_from_one_that_is_decided() -> None:
+    """10 requests a turn cannot show that 95% are kept."""
+
+    def few(_: int, level: int) -> Mapping[str, Any]:
+        return {"kept": 10 if level <= 2 else 0, "missed": 0 if level <= 2 else 10}
+
+    probed = {"a": [1, 2, 4, 3], "b": [1]}
+    view = searched(SLO, probed, {"a": few, "b": keeping(0)}, Slo(ttft_s=0.2))
+    assert undecided_text(view) == "the search is undecided: a at 1 to 2 streams"
+    assert search_text(view, "a") == "undecided at 1 to 2"
+    record = json.loads(run_json(view))["search"]
+    assert [found["decided"] for found in record["backends"]] == [False, True]
+    assert record["undecided"] == undecided_text(view)
+    level = result_level(view)
+    assert level is not None and level.streams == 1, "both have measured it"
+    farewell_text = farewell(view, 200)
+    assert "the search is undecided: a at 1 to 2; b keeps none" in farewell_text
+    grows = searched(KNEE, {"a": [1, 2, 4, 8, 16]}, {"a": throughput(1000, KNEE)})
+    assert undecided_text(grows) == "the search is undecided: a beyond 16 streams"
+    flat = searched(KNEE, {"a": [1, 2, 3, 4, 8]}, {"a": throughput(4, KNEE)})
+    assert undecided_text(flat) == "" and json.loads(run_json(flat))["search"]["backends"][0]["decided"]
+    assert undecided_text(loads.raced({"a": 1.0}, rounds=6)) == ""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from llmtui.config.schema import UiConfig
 from llmtui.model import Load
 from llmtui.ui import levels
 from llmtui.ui.chart_source import chart_data
+from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.load_table import load_order
 from llmtui.ui.views.sorting import AS_PLANNED, Sort
 from tests.ui import canned_load
@@ -50,7 +52,7 @@ async def test_a_race_has_no_level_keys() -> None:
 def test_one_level_and_a_race_have_nothing_to_choose() -> None:
     assert view_after(load=Load(concurrency=[8])).situation().levels == 1
     assert canned.run_view().plan.head_level is None and not canned.run_view().levels_shown
-    assert levels.stepped(canned.run_view(), None, 1) == 0
+    assert levels.stepped(ViewState(canned.plan(), UiConfig()), 1) == 0
 
 
 def test_charts_follow_the_level() -> None:

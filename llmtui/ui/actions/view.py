@@ -79,7 +79,7 @@ def all_iterations(app: MonitorApp) -> None:
 
 
 def _step_level(app: MonitorApp, by: int) -> None:
-    app.view.level_shown = stepped(app.view.run_view, app.view.level, by)
+    app.view.level_shown = stepped(app.view, by)
     app.main.show_all()
 
 

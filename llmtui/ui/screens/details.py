@@ -181,7 +181,8 @@ class DetailsScreen(ListingScreen):
         """List only the turns of a level once its key was pressed here."""
         level, before, self._level = self.view.level, self._level, self.view.level_shown
         if level is not None and before not in (None, self._level):
-            self.filter_by(f"at:{level.title.split()[0]}")
+            following = self.view.run_view.plan.load.search and not self._level
+            self.filter_by("" if following else f"at:{level.title.split()[0]}")
 
     def _ask(self) -> None:
         """Ask for the server's log if it is visible and iterations have finished since."""

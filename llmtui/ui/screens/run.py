@@ -64,7 +64,7 @@ class RunScreen(PaintedOnceScreen[None]):
         #: The backends whose panels are out of date, and whether table, verdict and footer are.
         self._stale: set[str] = set()
         self.figures_stale = True
-        self._reach = view.reach
+        self.reach, self.level = view.reach, view.level
         self._numbers = Throttle(NUMBERS_S, self.show_numbers, self.app.set_timer, view.now)
         self._charts = Throttle(CHARTS_S, self.show_charts, self.app.set_timer, view.now)
 
@@ -253,12 +253,9 @@ class RunScreen(PaintedOnceScreen[None]):
             self.paint()
 
     def _redraw_numbers(self) -> None:
+        run_layout.keep_up(self)
         if self.figures_stale and run_layout.load_rows(self.view) != self.view.layout.load_rows:
             self.app.call_later(self.arrange_parts)
-        if self.figures_stale and (reach := self.view.reach) != self._reach:
-            # The small plots of all panels have one scale.
-            self._reach = reach
-            self._stale.update(self.view.names)
         stale, self._stale = self._stale, set()
         for panel in self.query(Panel):
             if panel.index < len(self.view.names) and panel.backend in stale:

@@ -80,3 +80,16 @@ def apply(screen: RunScreen, layout: Layout, size: Size) -> None:
     # Toasts cover points of a chart: its axis and legend, table, verdict and keys stay in sight.
     margin = (table_rows + layout.verdict_line + CHART_FOOT if chart_shown else 0) + bottom_rows
     screen.query(ToastRack).set_styles(f"margin-bottom: {margin};")
+
+
+def keep_up(screen: RunScreen) -> None:
+    """Mark what is out of date as a search is at another level, or as the small plots have another scale."""
+    view = screen.view
+    if (level := view.level) != screen.level:
+        screen.level = level
+        screen.invalidate_all()
+        screen.request_charts()
+    if screen.figures_stale and (reach := view.reach) != screen.reach:
+        # The small plots of all panels have one scale.
+        screen.reach = reach
+        screen.invalidate(*view.names)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from textual.app import ComposeResult
 
 from llmtui.runview import levels
+from llmtui.runview.run import RunView
 from llmtui.ui.actions.keys import key_word
 from llmtui.ui.actions.registry import BY_ID
 from llmtui.ui.screens.overlay import Paged
@@ -18,6 +19,15 @@ from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
 from llmtui.ui.widgets.painted import Lines
 from llmtui.ui.widgets.scrolling import ScrollingLines
+
+
+def _found(run_view: RunView) -> list[str]:
+    """What a search has found, or the knees of a sweep."""
+    if not run_view.plan.levels or not any(view.turns for view in run_view.backends.values()):
+        return []
+    from llmtui.runview.search import search_sentences, undecided_text
+
+    return [*filter(None, [undecided_text(run_view)]), *search_sentences(run_view)]
 
 
 class VerdictTitle(Lines):
@@ -49,10 +59,14 @@ class VerdictLines(ScrollingLines):
         key = key_word(self._keys[more.id]) if more.applies(self.view.situation()) else ""
         run_view, metric, level = self.view.run_view, self.view.metric, self.view.level
         shown = level.number if level is not None else 0
+        found = _found(run_view)
+        searched = bool(run_view.plan.load.search)
+        others = levels.sentences(run_view, metric, without=shown)
         lines = verdict_page(
             run_view.verdict(metric, shown), width, key, typical_rows(run_view, metric, shown),
             pairs_key=key_word(self._keys["pairs"]), pairs=self._pairs,
-            earlier=run_view.earlier_attempts(metric), levels=levels.sentences(run_view, metric, without=shown),
+            earlier=run_view.earlier_attempts(metric),
+            levels=others if searched else [*found, *others], found=found if searched else (),
             checks=levels.checks(run_view, metric) if shown else None,
         )  # fmt: skip
         self._top = max(0, min(self._top, len(lines) - height))

@@ -23,12 +23,21 @@ def load_verdict_lines(
 ) -> list[Line]:
     """Draw the verdict at a `level` (0: the one that counts) and what the others say, in at most `height` lines.
 
+    What a search has found comes first.
+
     It ends with a whole clause. If even the first one is too long, `key` (which opens all of it) is named there.
     """
     verdict = run_view.verdict(metric, level)
     first = [text.removeprefix("also ") for text in (verdict.line, verdict.brief)]
     rest = _others(run_view, metric, level, verdict)
-    if not first[0]:
+    unclear = False
+    if run_view.plan.load.search and any(view.turns for view in run_view.backends.values()):
+        # What a search found is its result; a level of it does not count.
+        from llmtui.runview.search import found_line, undecided_text
+
+        rest = [*filter(None, first[:1]), *rest]
+        first, unclear = found_line(run_view), bool(undecided_text(run_view))
+    if not first or not first[0]:
         first = rest[:1]
         rest = rest[1:]
     room = width - 2
@@ -36,8 +45,8 @@ def load_verdict_lines(
         for count in range(len(rest), -1, -1):
             lines = wrap("; ".join([start, *rest[:count]]), room, 99)
             if len(lines) <= height:
-                role: Role = "strong" if verdict.done and verdict.line else "dim"
-                role = "warn" if role == "strong" and verdict.leading.instead_of is not None else role
+                role: Role = "strong" if verdict.done and (verdict.line or run_view.plan.load.search) else "dim"
+                role = "warn" if role == "strong" and (unclear or verdict.leading.instead_of is not None) else role
                 return [fit([(" ", ""), (text, role)], width) for text in lines]
     return verdict_lines(verdict, width, height, key)
 

@@ -147,14 +147,20 @@ def verdict_page(
     earlier: Sequence[EarlierAttempt] = (),
     levels: Sequence[str] = (),
     checks: Sequence[Check] | None = None,
+    found: Sequence[str] = (),
 ) -> list[Line]:
     """Draw the whole page: the answer in ten lines, then what it stands on, with the verdicts of `earlier` attempts.
 
-    `levels` are sentences on the other levels of a load, and `checks` those at all of its levels.
+    `found` are sentences on what a search has found, `levels` those on the other levels of a load, and `checks` are
+    those at all of its levels.
     `more_key` is the key that adds rounds, "" if none can be added. `pairs_key` is the one that shows the `pairs`
     without the best backend too.
     """
     page = _Page(width)
+    if found:
+        page.title("What the search has found")
+    for text in found:
+        page.add(text)
     _answer(page, verdict, more_key)
     with_best = verdict.with_best if len(verdict.samples) > 1 else []
     if shown := [pair.comparison for pair in with_best if pair.comparison is not None and pair.comparison.bounded]:
