@@ -130,6 +130,7 @@ CASES: list[tuple[int, tuple[str, ...]]] = [
     (USAGE, ("resume", DONE, "--text")),  # complete
     (USAGE, ("resume", "baseline", "--text")),
     (USAGE, ("resume", HALF, "--text", "--config", "nope.toml")),
+    (USAGE, ("resume", HALF, "--fail-if", "failed>0")),  # without --text
     (USAGE, ("accuracy", "--streams", "x")),
     (USAGE, ("accuracy", "--tokens", "1")),
 ]

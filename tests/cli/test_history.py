@@ -207,8 +207,10 @@ def test_a_killed_run_is_resumed_from_another_folder(config: Path, tmp_path: Pat
     assert f"no such config file; if it was moved, name it: llmtui resume {name} --config FILE" in gone.stderr
     moved = tmp_path / "moved.toml"
     moved.write_text(long)
-    done = llmtui(store, "resume", name, "--text", "--config", str(moved))
-    assert done.returncode == 0, done.stderr
+    limits = ("--fail-if", "latency>60", "--fail-if", "latency<60")
+    done = llmtui(store, "resume", name, "--text", "--config", str(moved), *limits)
+    assert done.returncode == 1 and done.stderr.count("--fail-if 'latency<60'") == 1, done.stderr
+    assert "--fail-if 'latency>60'" not in done.stderr
     assert "resumed with" in done.stderr
     assert "30/30" in done.stdout and "  3/30" not in done.stdout
     whole = llmtui(store, "resume", name, "--text")
