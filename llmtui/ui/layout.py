@@ -21,6 +21,8 @@ PRESENCE_HEIGHT = 16
 
 #: A chart has at least this many, and this many before other parts get more.
 CHART_MIN, CHART_GOOD = 7, 14
+#: The turn under way has a strip below two charts from this height on: of at least this many rows, and at most.
+STRIP_HEIGHT, STRIP_MIN, STRIP_MOST = 40, 6, 9
 #: The verdict has a line if it leaves the chart this many.
 VERDICT_CHART = 12
 #: A table of fewer (its heading included) is not shown.
@@ -113,6 +115,9 @@ class Layout:
     verdict_line: int = 0
     #: The rows that the table of a load was to have, 0 in a race.
     load_rows: int = 0
+    #: Whether the turn under way was to have a strip below the charts, and the rows that it has.
+    strip_wanted: bool = False
+    strip_rows: int = 0
 
     @property
     def scrolls(self) -> bool:
@@ -175,6 +180,18 @@ def layout_for(width: int, height: int, backends: int, notices: int = 0, load_ro
         whole_table_rows=min(all_rows, chart + table) if table < all_rows else 0,
         lines=rows - 1 if scrolls else 0, backend_rows=rows - wrapped, notices=notices, verdict_line=verdict + wrapped,
     )  # fmt: skip
+
+
+def with_strip(layout: Layout, height: int) -> Layout:
+    """Return `layout` with a strip for the turn under way, if a terminal of this height has room.
+
+    The charts give it a third of their rows, or more down to their least height.
+    """
+    strip = min(STRIP_MOST, max(STRIP_MIN, layout.chart_height // 3))
+    if layout.charts < 2 or height < STRIP_HEIGHT or layout.chart_height - strip < CHART_MIN:
+        strip = 0
+    charts = layout.chart_height - strip
+    return dataclasses.replace(layout, chart_height=charts, strip_wanted=True, strip_rows=strip)
 
 
 def _arranged(width: int, backends: int, rows: int) -> tuple[int, int]:

@@ -25,6 +25,8 @@ _ABOVE = 1.04
 _WIDEST, _USUAL_S = 4, 20
 #: Columns from label to label.
 _APART = 8
+#: Columns of the titles and labels at the left.
+_GUTTER = 1 + max(map(len, ("in flight", "tokens/s", "finished"))) + 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,22 +40,49 @@ class _Strip:
 
 def draw_turn(chart: TurnChart, width: int, height: int) -> list[Line]:
     """Draw the strips, the axis with its labels, and a caption in `height` lines."""
-    rows = height - 3
-    gutter = 1 + max(map(len, ("in flight", "tokens/s", "finished"))) + 6
-    columns, size = _merged(chart, width - gutter)
-    wide = max(1, min(_WIDEST, (width - gutter) // max(_USUAL_S, len(columns))))
+    columns, size = _merged(chart, width - _GUTTER)
+    wide = _wide(columns, width)
+    lines = _all_strips(chart, columns, wide, height - 3)
+    lines += _axis(chart, columns, size, wide, width)
+    lines.append(_caption(chart, columns, size, width))
+    return [fit(line, width) for line in lines]
+
+
+def draw_low(chart: TurnChart, width: int, height: int) -> list[Line]:
+    """Draw the strips of a turn in `height` lines, 2 or more: the seconds stand in the line of the axis.
+
+    `words_below` has what the caption of a higher chart says.
+    """
+    columns, size = _merged(chart, width - _GUTTER)
+    wide = _wide(columns, width)
+    axis, labels = _axis(chart, columns, size, wide, width)
+    lines = [*_all_strips(chart, columns, wide, height - 1), _labelled(axis, labels)]
+    return [fit(line, width) for line in lines]
+
+
+def words_below(chart: TurnChart, width: int) -> list[str]:
+    """What is said of a chart of this width, the longest first."""
+    columns, size = _merged(chart, width - _GUTTER)
+    return _captions(chart, columns, size)
+
+
+def _wide(columns: Sequence[Column], width: int) -> int:
+    """The cells that a column of the turn has."""
+    return max(1, min(_WIDEST, (width - _GUTTER) // max(_USUAL_S, len(columns))))
+
+
+def _all_strips(chart: TurnChart, columns: Sequence[Column], wide: int, rows: int) -> list[Line]:
+    """The bars, and below them the digits of what went wrong, in `rows` lines."""
     wrong = [(title, role, of) for title, role, of in _WRONG if any(of(column) for column in columns)]
     # Without room, a number in the caption is all.
     wrong = wrong[: max(0, rows - 3)]
     lines: list[Line] = []
     for strip in _strips(chart, columns, rows - len(wrong)):
-        lines += _bars(strip, wide, gutter)
+        lines += _bars(strip, wide)
     for title, role, of in wrong:
         digits = "".join(_digit(of(column)).ljust(wide) for column in columns)
-        lines.append(((f"{title:>{gutter - 1}}", "dim"), ("│", "dim"), (digits, role)))
-    lines += _axis(chart, columns, size, wide, gutter, width)
-    lines.append(_caption(chart, columns, size, width))
-    return [fit(line, width) for line in lines]
+        lines.append(((f"{title:>{_GUTTER - 1}}", "dim"), ("│", "dim"), (digits, role)))
+    return lines
 
 
 _WRONG: tuple[tuple[str, Role, Callable[[Column], int]], ...] = (
@@ -114,7 +143,7 @@ def end_of(most: float) -> float:
     return next(end * power for end in _ENDS if end * power >= most * (1 - 1e-9))
 
 
-def _bars(strip: _Strip, wide: int, gutter: int) -> list[Line]:
+def _bars(strip: _Strip, wide: int) -> list[Line]:
     """The rows of a strip, its title and its labels on the left."""
     eighths = [round(8 * strip.rows * value / strip.top) for value in strip.values]
     lines: list[Line] = []
@@ -122,7 +151,7 @@ def _bars(strip: _Strip, wide: int, gutter: int) -> list[Line]:
         top, bottom = row == strip.rows - 1, row == 0
         label = f"{strip.top:.6g}" if top else "0" if bottom else ""
         title = strip.title if top else ""
-        margin = f"{title}{label:>{gutter - 1 - len(title)}}{'┤' if label else '│'}"
+        margin = f"{title}{label:>{_GUTTER - 1 - len(title)}}{'┤' if label else '│'}"
         bars = "".join(
             _EIGHTHS[min(8, max(0, high - 8 * row))] * (wide - (wide > 2)) + " " * (wide > 2) for high in eighths
         )
@@ -134,9 +163,7 @@ def _digit(count: int) -> str:
     return " " if not count else str(count) if count < 10 else "+"
 
 
-def _axis(
-    chart: TurnChart, columns: Sequence[Column], size: int, wide: int, gutter: int, width: int
-) -> tuple[Line, Line]:
+def _axis(chart: TurnChart, columns: Sequence[Column], size: int, wide: int, width: int) -> tuple[Line, Line]:
     """The line of the axis, heavy in the window, and the seconds below it."""
     least = -(-_APART // wide) * size
     every = next(step * 10**power for power in range(9) for step in (1, 2, 5) if step * 10**power >= least)
@@ -146,27 +173,43 @@ def _axis(
     for place in range(len(columns) + 1):
         second = chart.first * chart.size + place * size
         text = str(second)
-        start = gutter + place * wide
+        start = _GUTTER + place * wide
         if second % every == 0 and start + len(text) <= width:
             labels[start : start + len(text)] = text
             if place < len(columns):
                 signs[place] = "┿" + signs[place][1:]
-    spans: list[Span] = [(" " * (gutter - 1) + "└", "dim")]
+    spans: list[Span] = [(" " * (_GUTTER - 1) + "└", "dim")]
     for heavy, some in itertools.groupby(zip(columns, signs, strict=True), lambda pair: pair[0].share == "window"):
         spans.append(("".join(sign for _, sign in some), "strong" if heavy else "dim"))
     return tuple(spans), (("".join(labels), "dim"),)
 
 
-def _caption(chart: TurnChart, columns: Sequence[Column], size: int, width: int) -> Line:
+def _labelled(axis: Line, labels: Line) -> Line:
+    """The line of the axis with the seconds in it."""
+    over = labels[0][0]
+    spans: list[Span] = []
+    start = 0
+    for text, role in axis:
+        below = over[start : start + len(text)].ljust(len(text))
+        spans.append(("".join(sign if digit == " " else digit for sign, digit in zip(text, below, strict=True)), role))
+        start += len(text)
+    return tuple(spans)
+
+
+def _captions(chart: TurnChart, columns: Sequence[Column], size: int) -> list[str]:
     refused, failed = (sum(of(column) for column in columns) for _, _, of in _WRONG)
     wrong = [f"{count} {word}" for count, word in ((refused, "refused"), (failed, "failed")) if count]
     tokens = f", {chart.tokens:.3g} tokens an arrival" if abs(chart.tokens - 1) > 0.005 else ""
     long = f"s since the turn began, {size} s a column{tokens}, ━ the window that counts"
-    texts = [
+    return [
         ", ".join([long, *wrong]),
         ", ".join([f"s, {size} s a column{tokens}, ━ window", *wrong]),
         ", ".join([f"{size} s a column", *wrong]),
     ]
+
+
+def _caption(chart: TurnChart, columns: Sequence[Column], size: int, width: int) -> Line:
+    texts = _captions(chart, columns, size)
     mark = shape(chart.index, chart.ascii_only)
     text = next((text for text in texts if len(text) + 2 <= width), texts[-1])
     blank = max(0, (width - len(text) - 2) // 2)

@@ -27,6 +27,7 @@ from llmtui.ui.widgets.header import Header, OutOfSight, Presence, Ranking, Verd
 from llmtui.ui.widgets.painted import Lines
 from llmtui.ui.widgets.panel import Panel
 from llmtui.ui.widgets.table import SummaryTable
+from llmtui.ui.widgets.turn_strip import TurnStrip
 
 #: Numbers follow at most four times a second, charts at most twice.
 NUMBERS_S = 0.25
@@ -56,6 +57,7 @@ class RunScreen(PaintedOnceScreen[None]):
         next_chart = key_word(keys["chart"])
         self.bars = ChartView(view, "statistics", next_chart, id="bars")
         self.charts = Container(self.bars, ChartView(view, "scatter", next_chart, id="scatter"), id="charts")
+        self.strip = TurnStrip(view, id="strip")
         self.verdict_line = VerdictLine(view, key_word(keys["verdict"]), id="verdict-line")
         self.table = SummaryTable(view, id="table")
         self.spacer = Static(id="spacer")
@@ -69,16 +71,8 @@ class RunScreen(PaintedOnceScreen[None]):
         self._charts = Throttle(CHARTS_S, self.show_charts, self.app.set_timer, view.now)
 
     def compose(self) -> ComposeResult:
-        yield self.header
-        yield self.panels
-        yield self.out_of_sight
-        yield self.presence
-        yield self.charts
-        yield self.verdict_line
-        yield self.table
-        yield self.spacer
-        yield self.ranking
-        yield self.footer
+        yield from (self.header, self.panels, self.out_of_sight, self.presence, self.charts, self.strip)
+        yield from (self.verdict_line, self.table, self.spacer, self.ranking, self.footer)
 
     def on_mount(self) -> None:
         self.composed.set()
@@ -254,7 +248,7 @@ class RunScreen(PaintedOnceScreen[None]):
 
     def _redraw_numbers(self) -> None:
         run_layout.keep_up(self)
-        if self.figures_stale and run_layout.load_rows(self.view) != self.view.layout.load_rows:
+        if run_layout.outdated(self.view, self.figures_stale):
             self.app.call_later(self.arrange_parts)
         stale, self._stale = self._stale, set()
         for panel in self.query(Panel):
@@ -275,7 +269,7 @@ class RunScreen(PaintedOnceScreen[None]):
         """Redraw one chart, and later the next: a key that was pressed meanwhile goes first."""
         if not self.app.is_running or topmost_opaque(self.app.screen_stack) is not self:
             return
-        charts = list(self.query(ChartView))
+        charts = [*self.query(ChartView), self.strip]
         if first < len(charts):
             charts[first].redraw()
             self.paint()

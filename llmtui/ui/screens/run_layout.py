@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual.geometry import Size
 
 from llmtui.model import FAILED
-from llmtui.ui.layout import CHART_FOOT, PRESENCE_HEIGHT, Layout, layout_for
+from llmtui.ui.layout import CHART_FOOT, PRESENCE_HEIGHT, Layout, layout_for, with_strip
 from llmtui.ui.textual_internals import ToastRack
 from llmtui.ui.widgets.panel import Panel
 
@@ -25,10 +25,25 @@ def choose(screen: RunScreen, size: Size) -> Size:
     view = screen.view
     plan = view.run_view.plan
     screen.presence.display = bool(plan.absent or plan.others) and size.height >= PRESENCE_HEIGHT
-    size = Size(size.width, size.height - screen.presence.display)
+    whole, size = size, Size(size.width, size.height - screen.presence.display)
     rows = load_rows(view)
-    view.layout = dataclasses.replace(layout_for(*size, len(view.names), load_rows=rows), load_rows=rows)
+    layout = dataclasses.replace(layout_for(*size, len(view.names), load_rows=rows), load_rows=rows)
+    view.layout = with_strip(layout, whole.height) if _strip_wanted(view) else layout
     return size
+
+
+def outdated(view: ViewState, figures_stale: bool) -> bool:
+    """Whether the parts need other places: for the strip, or, if figures have changed, for the table of a load."""
+    layout = view.layout
+    return _strip_wanted(view) != layout.strip_wanted or (figures_stale and load_rows(view) != layout.load_rows)
+
+
+def _strip_wanted(view: ViewState) -> bool:
+    """Whether the newest turn is to have a strip: from the first turn of a load until the run has ended.
+
+    It stays between two turns, so that the charts do not move with each of them.
+    """
+    return view.run_view.course is not None and view.phase in ("running", "paused")
 
 
 async def match_panels(screen: RunScreen) -> None:
@@ -66,19 +81,22 @@ def apply(screen: RunScreen, layout: Layout, size: Size) -> None:
     screen.charts.display = chart_shown
     screen.charts.styles.height = layout.chart_height
     screen.bars.display = layout.charts == 2
+    strip_rows = layout.strip_rows * chart_shown
+    screen.strip.display = strip_rows > 0
+    screen.strip.styles.height = strip_rows
     screen.table.display = table_rows > 0
     screen.table.styles.height = table_rows
     screen.verdict_line.display = layout.verdict_line > 0
     screen.verdict_line.styles.height = layout.verdict_line
     bottom_rows = layout.ranking + layout.footer
     used = layout.header + backend_rows + blank + layout.scrolls + layout.notices
-    used += layout.chart_height * chart_shown + layout.verdict_line + table_rows + bottom_rows
+    used += layout.chart_height * chart_shown + strip_rows + layout.verdict_line + table_rows + bottom_rows
     # Even an empty spacer takes a row.
     screen.spacer.display = used < size.height
     screen.ranking.display = layout.ranking
     screen.footer.display = layout.footer
     # Toasts cover points of a chart: its axis and legend, table, verdict and keys stay in sight.
-    margin = (table_rows + layout.verdict_line + CHART_FOOT if chart_shown else 0) + bottom_rows
+    margin = (table_rows + layout.verdict_line + strip_rows + CHART_FOOT if chart_shown else 0) + bottom_rows
     screen.query(ToastRack).set_styles(f"margin-bottom: {margin};")
 
 
