@@ -169,7 +169,7 @@ def corrected(calibration: Calibration, prompts: Sequence[Counted]) -> Calibrati
 def _first_requests(run: Run, seq: int, count: int) -> list[Iteration]:
     try:
         parts = run.requests(Requests(backend=run.calibrated_by, turn=seq, figures=True))
-        return list(itertools.islice((sample for _, part in parts for sample in part), count))
+        return list(itertools.islice((sample for _, part in parts if isinstance(part, list) for sample in part), count))
     except StoreError:
         return []  # the run goes on without its history
 

@@ -39,6 +39,7 @@ from llmtui.model import (
 )
 from llmtui.servers.environment import withheld_variables
 from llmtui.stats.settling import PER_STREAM
+from llmtui.store.requests import Answer
 from llmtui.store.rows import StoredRun
 
 #: The newest iterations of a run that are in memory with text and arrivals, for clients that connect later.
@@ -135,7 +136,7 @@ class Run:
             self.turns.append(turn)
             self._send(TurnDone(turn=turn))
 
-    def requests(self, command: Requests) -> Iterator[tuple[int, list[Iteration]]]:
+    def requests(self, command: Requests) -> Iterator[Answer]:
         """Yield what `command` asks for of a turn that has ended, as llmtui.link.requests needs it.
 
         May be called from any thread. Raises StoreError.

@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from llmtui.model import Iteration, RequestBatch, Requests
 from llmtui.model.errors import CommandError
+from llmtui.model.request_columns import RequestColumns
 
 #: The most requests in a message: with their texts and arrivals, and without.
 BATCH = 64
 BATCH_OF_FIGURES = 256
 
 #: Yields how many requests the turn of the command has, and some of them. It runs in a thread.
-Read = Callable[[Requests], Iterator[tuple[int, list[Iteration]]]]
+Read = Callable[[Requests], Iterator[tuple[int, list[Iteration] | RequestColumns]]]
 
 
 async def batches(read: Read, command: Requests) -> AsyncIterator[RequestBatch]:
@@ -27,6 +28,9 @@ async def batches(read: Read, command: Requests) -> AsyncIterator[RequestBatch]:
     try:
         while (found := await asyncio.to_thread(next, reading, None)) is not None:
             total, samples = found
+            if isinstance(samples, RequestColumns):
+                yield _batch(command, total, columns=samples)
+                continue
             for start in range(0, len(samples), size):
                 yield _batch(command, total, samples=samples[start : start + size])
     except CommandError as error:
@@ -35,7 +39,13 @@ async def batches(read: Read, command: Requests) -> AsyncIterator[RequestBatch]:
 
 
 def _batch(
-    command: Requests, total: int, *, samples: list[Iteration] | None = None, last: bool = False, problem: str = ""
+    command: Requests,
+    total: int,
+    *,
+    samples: list[Iteration] | None = None,
+    columns: RequestColumns | None = None,
+    last: bool = False,
+    problem: str = "",
 ) -> RequestBatch:
     return RequestBatch(
         backend=command.backend,
@@ -46,4 +56,5 @@ def _batch(
         total=total,
         figures=command.figures,
         place=command.place,
+        columns=columns,
     )

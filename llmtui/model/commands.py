@@ -42,7 +42,8 @@ class Logs(EngineCommand, frozen=True, tag="logs"):
 class Requests(EngineCommand, frozen=True, tag="requests"):
     """Send the requests of a backend's turn (its `seq`) as `RequestBatch`, once it has ended.
 
-    With `figures` they come without texts and arrivals. With a `place` only one request is sent: the one that ended
+    With `figures` they come without texts and arrivals, and with `columns` too as columns, from an engine that has
+    them: an older one sends them one by one. With a `place` only one request is sent: the one that ended
     after this many others. A further command ends the answer to the one before; one with a `place` ends only another
     one with a `place`.
     """
@@ -51,6 +52,7 @@ class Requests(EngineCommand, frozen=True, tag="requests"):
     turn: int
     figures: bool = False
     place: int | None = None
+    columns: bool = False
 
 
 class More(EngineCommand, frozen=True, tag="more"):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from llmtui.model.base import Outside, Own, Struct
 from llmtui.model.plan import Plan
+from llmtui.model.request_columns import RequestColumns
 from llmtui.model.sample import Iteration, Phase
 from llmtui.model.state import BackendState, Machine, RunState
 from llmtui.model.turn import Share, Turn
@@ -49,7 +50,8 @@ class RequestBatch(Event, frozen=True, tag="requests"):
     """Requests of a turn with their texts and arrivals, in the order in which they ended, in response to `Requests`.
 
     Only the client that asked gets them. The `last` one has none. `problem` is why they cannot be read, else "".
-    `total` is how many the turn has, 0 if it is unknown. `figures` and `place` are those of the command.
+    `total` is how many the turn has, 0 if it is unknown. `figures` and `place` are those of the command. `columns` have
+    the figures of the requests in place of `samples`, if the command asked for them.
     """
 
     backend: Own
@@ -60,6 +62,7 @@ class RequestBatch(Event, frozen=True, tag="requests"):
     total: int = 0
     figures: bool = False
     place: int | None = None
+    columns: RequestColumns | None = None
 
 
 class BackendChanged(Event, frozen=True, tag="backend"):

@@ -6,6 +6,7 @@ a few are fetched on demand.
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from array import array
@@ -13,27 +14,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from llmtui.model import Failure, Iteration, RequestBatch, Requests, Slo, Turn
-from llmtui.stats.objectives import JUDGEMENTS, Judgement, judge, of_all
+from llmtui.model.request_columns import NONE, REPEATED, SECONDS, WHOLES, RequestColumns
+from llmtui.stats.objectives import JUDGEMENTS, Judgement, judge, judge_columns, of_all
 
 #: Requests whose answers stay in memory, the newest that were asked for.
 KEPT_WHOLE = 8
 #: The most different texts of a field that are remembered. Beyond them a request's text comes with its answer.
 MOST_TEXTS = 65_536
-_SECONDS = (
-    "latency_s",
-    "ttft_s",
-    "ttfo_s",
-    "itl_s",
-    "tpot_s",
-    "tokens_per_s",
-    "written_s",
-    "due_s",
-    "waited_s",
-    "server_load_s",
-)
-_WHOLES = ("request", "output_tokens", "prompt_tokens", "in_flight", "refused")
-_TEXTS = ("share", "prompt", "finish_reason", "error")
-_NONE = -1
 
 
 class _Texts:
@@ -54,6 +41,14 @@ class _Texts:
             if number == len(self.values):
                 self.values.append(value)
         self.codes.append(number)
+
+    def extend(self, codes: array[int], values: Sequence[Any]) -> None:
+        """Add the values of many requests: `codes` are their places among `values`."""
+        numbers = []
+        for value in values:
+            self.append(value)
+            numbers.append(self.codes.pop())
+        self.codes.extend(map(numbers.__getitem__, codes) if numbers else ())
 
     def __getitem__(self, at: int) -> Any:
         return self.values[self.codes[at]]
@@ -77,9 +72,9 @@ class TurnRequests(Sequence[Iteration]):
         self.total = 0
         self.complete = False
         self.problem = ""
-        self._reals = {name: array("d") for name in _SECONDS}
-        self._wholes = {name: array("q") for name in _WHOLES}
-        self._texts = {name: _Texts() for name in _TEXTS}
+        self._reals = {name: array("d") for name in SECONDS}
+        self._wholes = {name: array("q") for name in WHOLES}
+        self._texts = {name: _Texts() for name in REPEATED}
         self._judged = array("b")
         self._failed: array[int] = array("l")
         self._whole: dict[int, Iteration] = {}
@@ -90,14 +85,17 @@ class TurnRequests(Sequence[Iteration]):
     @property
     def command(self) -> Requests:
         """The command for the figures of all."""
-        return Requests(backend=self.turn.backend, turn=self.turn.seq, figures=True)
+        return Requests(backend=self.turn.backend, turn=self.turn.seq, figures=True, columns=True)
 
     def command_of(self, at: int) -> Requests:
         """The command for the whole request with this index."""
         return Requests(backend=self.turn.backend, turn=self.turn.seq, place=at)
 
     def add(self, batch: RequestBatch) -> bool:
-        """Add what arrived. Return whether it is of this turn, and was asked for here."""
+        """Add what arrived. Return whether it is of this turn, and was asked for here.
+
+        Raises ValueError for columns that no engine of llmtui sends.
+        """
         if (batch.backend, batch.turn) != (self.turn.backend, self.turn.seq):
             return False
         if batch.place is not None:
@@ -108,6 +106,8 @@ class TurnRequests(Sequence[Iteration]):
         self.total = max(self.total, batch.total)
         for sample in batch.samples:
             self._add(sample)
+        if batch.columns is not None:
+            self._extend(batch.columns)
         if batch.last:
             self.complete, self.problem = True, batch.problem
         return True
@@ -122,9 +122,28 @@ class TurnRequests(Sequence[Iteration]):
             reals.append(math.nan if value is None else value)
         for name, wholes in self._wholes.items():
             value = getattr(sample, name)
-            wholes.append(_NONE if value is None else value)
+            wholes.append(NONE if value is None else value)
         for name, texts in self._texts.items():
             texts.append(getattr(sample, name))
+
+    def _extend(self, columns: RequestColumns) -> None:
+        start = len(self)
+        seconds = {name: columns.seconds_of(name) for name in SECONDS}
+        wholes = {name: columns.wholes_of(name) for name in WHOLES}
+        codes = {name: columns.codes_of(name) for name in REPEATED}
+        failed = [error is not None for error in columns.errors]
+        if any(failed):
+            self._failed.extend(start + at for at, code in enumerate(codes["error"]) if failed[code])
+        for name, reals in self._reals.items():
+            reals.extend(seconds[name])
+        for name, numbers in self._wholes.items():
+            numbers.extend(wholes[name])
+        for name, texts in self._texts.items():
+            texts.extend(codes[name], columns.values(name))
+        if self.slo is not None:
+            errors = (columns.errors[code] for code in codes["error"]) if any(failed) else itertools.repeat(None)
+            judged = judge_columns(seconds, errors, self.slo, lambda at: self[start + at])
+            self._judged.extend(map(JUDGEMENTS.index, judged))
 
     def _add_whole(self, at: int, batch: RequestBatch) -> None:
         for sample in batch.samples[:1]:
@@ -184,7 +203,7 @@ class TurnRequests(Sequence[Iteration]):
         ordered = sorted((str(value or ""), number) for number, value in enumerate(texts.values))
         ranks = [0] * len(texts.values)
         for rank, (text, number) in enumerate(ordered):
-            ranks[number] = rank if text else _NONE
+            ranks[number] = rank if text else NONE
         return array("l", map(ranks.__getitem__, texts.codes))
 
     def __len__(self) -> int:
@@ -199,7 +218,7 @@ class TurnRequests(Sequence[Iteration]):
         fields: dict[str, Any] = {
             name: None if math.isnan(reals[at]) else reals[at] for name, reals in self._reals.items()
         }
-        fields |= {name: wholes[at] for name, wholes in self._wholes.items() if wholes[at] != _NONE}
+        fields |= {name: wholes[at] for name, wholes in self._wholes.items() if wholes[at] != NONE}
         fields |= {name: texts[at] for name, texts in self._texts.items()}
         return self.turn.request(**fields)
 

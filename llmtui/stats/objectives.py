@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from llmtui.model import Iteration, Objective, Slo
+from llmtui.model import Failure, Iteration, Objective, Slo
+from llmtui.model.sample import LOADED_S
 
 #: "undetermined": it cannot be told, so the request counts on neither side.
 Judgement = Literal["kept", "missed", "undetermined"]
@@ -29,6 +31,38 @@ def of_all(each: dict[Objective, Judgement]) -> Judgement:
     if "missed" in found:
         return "missed"
     return "undetermined" if "undetermined" in found or not found else "kept"
+
+
+def judge_columns(
+    seconds: Mapping[str, Sequence[float]],
+    errors: Iterable[Failure | None],
+    slo: Slo,
+    request: Callable[[int], Iteration],
+) -> list[Judgement]:
+    """Judge many requests by all objectives together, as `judge` and `of_all` do for one.
+
+    `seconds` are columns of their figures, NaN without a value. `request` returns the one at a place: a request that
+    failed, or during which the server may have loaded its model, is judged by itself.
+    """
+    latency = seconds["latency_s"]
+    columns: dict[Objective, Iterable[float]] = {
+        "tpot": seconds["tpot_s"],
+        "ttft": (one if one == one else other for one, other in zip(seconds["ttft_s"], latency, strict=True)),
+        "latency": latency,
+    }
+    found: list[Judgement] = ["kept"] * len(latency)
+    for objective, limit_s in slo.limits.items():
+        for at, value_s in enumerate(columns[objective]):
+            if 0 <= value_s <= limit_s:
+                continue
+            if limit_s < value_s < math.inf:
+                found[at] = "missed"
+            elif found[at] == "kept":
+                found[at] = "undetermined"
+    for at, (error, load_s) in enumerate(zip(errors, seconds["server_load_s"], strict=False)):
+        if error is not None or load_s >= LOADED_S:
+            found[at] = of_all(judge(request(at), slo))
+    return found
 
 
 class Kept:

@@ -18,6 +18,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from llmtui.model import Iteration
+from llmtui.model.request_columns import RequestColumns, columns_of
 from llmtui.store import validate
 from llmtui.store.packing import MAX_ARRIVALS, MAX_NS
 
@@ -111,6 +112,29 @@ def unpack(
     which are most of the work.
     """
     packed = _opened(data)
+    common, columns = _columns(packed, count, base, ranges, figures=figures)
+    if figures:
+        common = msgspec.structs.replace(common, text="")
+    else:
+        columns |= zip(_ARRIVALS, _arrivals(packed, count), strict=True)
+    if not columns:
+        return [common] * count
+    replace: Callable[..., Iteration] = msgspec.structs.replace
+    return [replace(common, **dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+
+
+def unpack_columns(
+    data: bytes, count: int, base: dict[str, Any], ranges: dict[str, tuple[float, float]]
+) -> RequestColumns:
+    """Return the light figures of the `count` requests of a chunk, read as by `unpack`. Raises ValueError likewise."""
+    common, columns = _columns(_opened(data), count, base, ranges, figures=True)
+    return columns_of(count, columns, common)
+
+
+def _columns(
+    packed: _Packed, count: int, base: dict[str, Any], ranges: dict[str, tuple[float, float]], *, figures: bool
+) -> tuple[Iteration, dict[str, Sequence[Any]]]:
+    """What all requests of a chunk have, and the fields in which they differ, without the arrivals."""
     if packed.count != count:
         raise ValueError("a chunk has another number of requests")
     common = validate.struct(base | _known(packed.same), Iteration, "a request")
@@ -133,14 +157,7 @@ def unpack(
         columns[name] = _optional(array("d", _unshuffled(numbers, count).tobytes()).tolist(), name)
     for name in (*_REALS, *_WHOLES):
         _check(name, columns.get(name) or [getattr(common, name)], ranges)
-    if figures:
-        common = msgspec.structs.replace(common, text="")
-    else:
-        columns |= zip(_ARRIVALS, _arrivals(packed, count), strict=True)
-    if not columns:
-        return [common] * count
-    replace: Callable[..., Iteration] = msgspec.structs.replace
-    return [replace(common, **dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+    return common, columns
 
 
 def _opened(data: bytes) -> _Packed:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from llmtui.model import BackendState, Iteration, Machine, PairSpread, Plan, Turn, redacted, redactor
+from llmtui.model.request_columns import RequestColumns
 from llmtui.store import engines, limits, queries, read_run, run_names, spreads, turns
 from llmtui.store.errors import NoRunError, StoreError, store_error
 from llmtui.store.listing import RunRow, Runs, RunWord
@@ -135,6 +136,13 @@ class Store:
             with self._reading() as connection, self._checked(turn.run):
                 samples = turns.read_chunk(connection, turn, chunk, figures=figures)
             yield samples
+
+    def request_columns(self, turn: Turn, among: Iterable[int]) -> Iterator[RequestColumns]:
+        """Yield the light figures of the requests of a turn, a chunk `among` these at a time. Raises StoreError."""
+        for chunk in among:
+            with self._reading() as connection, self._checked(turn.run):
+                columns = turns.read_columns(connection, turn, chunk)
+            yield from columns
 
     def save_state(self, run: str, state: BackendState, model_digest: str = "") -> None:
         """Write the state of a backend's attempt. Does nothing if only `doing` or `progress` changed.

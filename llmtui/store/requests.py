@@ -6,17 +6,22 @@ import threading
 from collections.abc import Iterator
 
 from llmtui.model import Iteration, Requests, Turn
+from llmtui.model.request_columns import RequestColumns
 from llmtui.store.history import Store
 from llmtui.store.open import open_store
 
 #: How many requests the turn has, and some of them.
-Answer = tuple[int, list[Iteration]]
+Answer = tuple[int, list[Iteration] | RequestColumns]
 
 
 def answer(store: Store, turn: Turn, command: Requests) -> Iterator[Answer]:
     """Yield what `command` asks for of `turn`, some hundred requests at a time. Raises StoreError."""
     chunks = store.request_chunks(turn)
     total = sum(count for _, count in chunks)
+    if command.columns and command.place is None:
+        for columns in store.request_columns(turn, [chunk for chunk, _ in chunks]):
+            yield total, columns
+        return
     if command.place is None:
         for samples in store.requests(turn, [chunk for chunk, _ in chunks], figures=command.figures):
             yield total, samples

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from llmtui.model import Iteration, Turn
+from llmtui.model.request_columns import RequestColumns
 from llmtui.stats.buckets import Buckets
 from llmtui.store import chunks, validate
 from llmtui.store.rows import MAX_ATTEMPT, MAX_ITERATION, MAX_LEVEL, RANGES, check_ranges, check_texts, storable
@@ -121,12 +122,27 @@ def _storable(sample: Iteration) -> Iteration:
 
 def requests_of(row: sqlite3.Row, turn: Turn, *, figures: bool = False) -> list[Iteration]:
     """Read requests of `turn` from a row of `requests`; with `figures` without their texts and arrivals."""
+    samples = chunks.unpack(*_chunk(row, turn), RANGES, figures=figures)
+    for sample in samples:
+        check_texts(sample)
+    return samples
+
+
+def columns_of(row: sqlite3.Row, turn: Turn) -> RequestColumns:
+    """Read the light figures of requests of `turn` from a row of `requests`."""
+    columns = chunks.unpack_columns(*_chunk(row, turn), RANGES)
+    for reason in columns.finish_reasons:
+        check_texts(turn.request(finish_reason=reason))
+    for error in columns.errors:
+        check_texts(turn.request(error=error))
+    return columns
+
+
+def _chunk(row: sqlite3.Row, turn: Turn) -> tuple[bytes, int, dict[str, Any]]:
+    """A row's packed requests, how many they are, and the fields that `turn` gives them."""
     count = validate.whole(row["count"], "the number of requests in a chunk", 1, chunks.MAX_REQUESTS)
     packed = row["packed"]
     if not isinstance(packed, bytes):
         raise ValueError("a chunk of requests is not packed")
     base = {name: getattr(turn, name) for name in chunks.OF_TURN & _FIELDS.keys()}
-    samples = chunks.unpack(packed, count, base | {"iteration": turn.round, "turn": turn.seq}, RANGES, figures=figures)
-    for sample in samples:
-        check_texts(sample)
-    return samples
+    return packed, count, base | {"iteration": turn.round, "turn": turn.seq}

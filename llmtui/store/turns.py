@@ -9,10 +9,11 @@ from collections.abc import Iterable
 import msgspec
 
 from llmtui.model import Iteration, Turn
+from llmtui.model.request_columns import RequestColumns
 from llmtui.stats.turn_figures import OUTCOMES, outcome
 from llmtui.store.chunks import MAX_REQUESTS
 from llmtui.store.limits import rows
-from llmtui.store.turn_rows import requests_of, turn_values
+from llmtui.store.turn_rows import columns_of, requests_of, turn_values
 
 
 class Chunk:
@@ -62,6 +63,12 @@ def read_chunk(connection: sqlite3.Connection, turn: Turn, place: int, *, figure
     """
     read = rows(connection, "SELECT count, packed FROM requests WHERE seq = ?", (place,))
     return [sample for row in read for sample in requests_of(row, turn, figures=figures)]
+
+
+def read_columns(connection: sqlite3.Connection, turn: Turn, place: int) -> list[RequestColumns]:
+    """Return the light figures of the requests of a turn in one chunk, as `read_chunk`; none if it is gone."""
+    read = rows(connection, "SELECT count, packed FROM requests WHERE seq = ?", (place,))
+    return [columns_of(row, turn) for row in read]
 
 
 def cut_short(connection: sqlite3.Connection, turn: Turn) -> Turn:

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from llmtui.link.requests import Read, batches
 from llmtui.model import Iteration, RequestBatch, Requests, Turn
+from llmtui.model.request_columns import RequestColumns
 from llmtui.runview.run import RunView
 
 #: Yields how many requests a turn has, and some of those that the command asks for; from any thread.
-History = Callable[[Turn, Requests], Iterator[tuple[int, list[Iteration]]]]
+History = Callable[[Turn, Requests], Iterator[tuple[int, list[Iteration] | RequestColumns]]]
 
 
 async def from_history(history: History | None, run_view: RunView, command: Requests) -> AsyncIterator[RequestBatch]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import msgspec
 import pytest
 
-from llmtui.model import Iteration, Level, Slo, Turn
-from llmtui.stats.objectives import judge, of_all
+from llmtui.model import Failure, Iteration, Level, Slo, Turn
+from llmtui.stats.objectives import judge, judge_columns, of_all
 from llmtui.stats.turn_figures import TurnFigures
 from tests.stats.turns import CLOSED, failed, sample
 
@@ -23,6 +24,23 @@ def turn(samples: list[Iteration], slo: Slo | None = ALL, level: Level = CLOSED)
     made.add(samples)
     bare = Turn(run="r", backend="a", attempt=1, phase="measured", round=1, level=1, seq=1, started_utc="")
     return msgspec.structs.replace(bare, **made.figures(0.0, 10.0))
+
+
+def test_columns_are_judged_as_each_request_is() -> None:
+    whole = sample(1, "window", 1.0, FOUR)
+    values: tuple[float | None, ...] = (None, 0.05, 0.1, 0.3, math.inf, -1.0)
+    samples = [
+        msgspec.structs.replace(whole, ttft_s=ttft, tpot_s=tpot, latency_s=latency, server_load_s=load, error=error)
+        for ttft, tpot, latency in itertools.product(values, repeat=3)
+        for load in (None, 0.0, 0.2)
+        for error in (None, Failure(kind="stopped", message=""), Failure(kind="http", message=""))
+    ]
+    names = ("ttft_s", "tpot_s", "latency_s", "server_load_s")
+    seconds = {name: [math.nan if (v := getattr(s, name)) is None else v for s in samples] for name in names}
+    for slo in (Slo(ttft_s=0.1), Slo(tpot_s=0.1, latency_s=0.2), ALL):
+        found = judge_columns(seconds, [s.error for s in samples], slo, samples.__getitem__)
+        assert found == [of_all(judge(s, slo)) for s in samples]
+        assert set(found) == {"kept", "missed", "undetermined"}
 
 
 def test_counts_of_a_turn() -> None:

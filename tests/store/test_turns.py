@@ -12,8 +12,10 @@ import pytest
 
 from llmtui.cli.history_list import run_line
 from llmtui.engine.schedule import jobs
-from llmtui.model import Failure, Load, Requests, Turn
+from llmtui.model import Failure, Load, RequestBatch, Requests, Slo, Turn
+from llmtui.model.request_columns import RequestColumns
 from llmtui.runview.run import RunView
+from llmtui.runview.turn_requests import TurnRequests
 from llmtui.store.errors import NoRunError, StoreError
 from llmtui.store.history import Store
 from llmtui.store.requests import RequestSource, answer
@@ -47,11 +49,48 @@ def test_figures_of_requests_and_one_of_them(load: Store) -> None:
     light = [msgspec.structs.replace(s, text="", arrivals_ns=[], arrival_tokens=[]) for s in samples]
     found = list(answer(load, turn(), Requests(backend="a", turn=1, figures=True)))
     assert {total for total, _ in found} == {700}
-    assert [sample for _, batch in found for sample in batch] == light
+    assert [sample for _, batch in found if isinstance(batch, list) for sample in batch] == light
     for place in (0, 511, 512, 699):
         assert list(answer(load, turn(), Requests(backend="a", turn=1, place=place))) == [(700, [samples[place]])]
     for place in (-1, 700):
         assert list(answer(load, turn(), Requests(backend="a", turn=1, place=place))) == []
+
+
+def test_figures_as_columns_are_those_of_each_request(load: Store) -> None:
+    failed = {"error": Failure(kind="timeout", message="no answer"), "ttft_s": None, "finish_reason": None}
+    samples = [
+        msgspec.structs.replace(s, **(failed if s.request % 7 == 0 else {"due_s": s.request / 8}))
+        for s in requests(random.Random(1), 700, 8)
+    ]
+    load.save_turns(RUN, [turn()], [])
+    save_requests(load, samples)
+    slo = Slo(ttft_s=0.12, latency_s=0.22)
+    one_by_one, together = TurnRequests(turn(), slo), TurnRequests(turn(), slo)
+    assert together.command.columns
+    decode = msgspec.json.Decoder(RequestBatch).decode
+    for to, columns in ((one_by_one, False), (together, True)):
+        for total, part in answer(load, turn(), Requests(backend="a", turn=1, figures=True, columns=columns)):
+            assert isinstance(part, RequestColumns) is columns
+            found = {"columns": part} if isinstance(part, RequestColumns) else {"samples": part}
+            batch: Any = RequestBatch(backend="a", turn=1, figures=True, total=total, **found)
+            to.add(decode(msgspec.json.encode(batch)))
+    assert list(together) == list(one_by_one) and len(together) == 700
+    assert {together.judgement(at) for at in range(700)} == {"kept", "missed"}
+    for at in range(700):
+        assert together.judgement(at) == one_by_one.judgement(at)
+    assert list(together.failed) == list(one_by_one.failed) == list(range(6, 700, 7))
+    assert together.open and not together.prompts_differ
+
+
+def test_columns_that_are_damaged_are_refused() -> None:
+    whole: dict[str, Any] = {"shares": [""], "prompts": [""], "finish_reasons": [None], "errors": [None]}
+    damaged: list[dict[str, Any]] = [
+        {"seconds": {"ttft_s": b"1234567"}}, {"codes": {"error": b"\x05\0\0\0"}}, {"shares": []}
+    ]  # fmt: skip
+    for wrong in damaged:
+        columns = RequestColumns(count=1, **(whole | wrong))
+        with pytest.raises(ValueError, match="column"):
+            TurnRequests(turn()).add(RequestBatch(backend="a", turn=1, figures=True, columns=columns))
 
 
 def test_a_turn_whose_engine_died_is_partial(load: Store) -> None:

@@ -64,7 +64,7 @@ async def test_enter_goes_from_turns_to_requests_and_esc_goes_back() -> None:
         assert isinstance(app.screen, RequestsScreen)
         await answer_shown(app, pilot, link)
         assert asked(link) == [
-            Requests(backend="llama.cpp", turn=NEWEST.seq, figures=True),
+            Requests(backend="llama.cpp", turn=NEWEST.seq, figures=True, columns=True),
             Requests(backend="llama.cpp", turn=NEWEST.seq, place=0),
         ]
         text = screen_text(app)
