@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from llmtui.model import Level
 from llmtui.runview.backend import BackendView
@@ -78,12 +80,33 @@ def _log(view: ViewState, by_default: bool) -> bool:
     return by_default if view.forced_log is None else view.forced_log
 
 
+#: The newest series of each backend, by what they are of, each with what it follows from.
+_SERIES: WeakKeyDictionary[BackendView, dict[str, tuple[object, Any]]] = WeakKeyDictionary()
+
+_T = TypeVar("_T")
+
+
+def _kept(backend_view: BackendView, of: str, levels: Sequence[Level], make: Callable[[int], _T], *also: object) -> _T:
+    """What `make` returns for the shown attempt of a backend, as long as it has no other turns, levels or `also`.
+
+    A frame of many levels and backends would else compute all of their points again for each new turn.
+    """
+    attempt = shown_attempt(backend_view).attempt
+    grown = (len(backend_view.turns), len(backend_view.iterations))
+    key = (attempt, *grown, tuple(level.number for level in levels), *also)
+    series = _SERIES.setdefault(backend_view, {})
+    if of not in series or series[of][0] != key:
+        series[of] = (key, make(attempt))
+    found: _T = series[of][1]
+    return found
+
+
 # --- Against the load ---
 
 
 def _against_load(view: ViewState) -> LevelsChart:
     levels = _levels(view)
-    series = tuple(LevelSeries(index, _name(one), _points(one, levels, view.metric)) for index, one in view.drawn)
+    series = tuple(_level_series(index, one, levels, view.metric) for index, one in view.drawn)
     best = [max(point.value for point in one.points) for one in series if one.points]
     # Values that grow with the load belong to one curve; a backend that is far from the others does not.
     by_default = one_stands_apart(best) or (view.metric in _GROWING and _spread_out(series))
@@ -99,11 +122,19 @@ def _spread_out(series: Sequence[LevelSeries]) -> bool:
     return bool(values) and max(values) >= LOG_FROM * min(values)
 
 
-def _points(backend_view: BackendView, levels: Sequence[Level], metric: MetricKey) -> tuple[LevelPoint, ...]:
+def _level_series(index: int, one: BackendView, levels: Sequence[Level], metric: MetricKey) -> LevelSeries:
+    def make(attempt: int) -> LevelSeries:
+        return LevelSeries(index, _name(one), _points(one, levels, metric, attempt))
+
+    return _kept(one, "load", levels, make, index, metric)
+
+
+def _points(
+    backend_view: BackendView, levels: Sequence[Level], metric: MetricKey, attempt: int
+) -> tuple[LevelPoint, ...]:
     """The median of the turns at each level, with its 95% interval. All levels are of one attempt."""
     from llmtui.stats.intervals import median_interval
 
-    attempt = shown_attempt(backend_view).attempt
     points = []
     for place, level in enumerate(levels):
         ordered = backend_view.at(level.number).attempt(attempt).ordered(metric)
@@ -115,13 +146,17 @@ def _points(backend_view: BackendView, levels: Sequence[Level], metric: MetricKe
 
 def _ttft(view: ViewState) -> LevelsChart:
     levels = _levels(view)
-    series = []
-    for index, one in view.drawn:
-        attempt = shown_attempt(one).attempt
+    series = tuple(_ttft_series(index, one, levels) for index, one in view.drawn)
+    return _of_levels(view, "ttft", "ttft", levels, series, _spread_out(series), None)
+
+
+def _ttft_series(index: int, one: BackendView, levels: Sequence[Level]) -> LevelSeries:
+    def make(attempt: int) -> LevelSeries:
         found = [(place, one.at_level(level.number, attempt).ttft) for place, level in enumerate(levels)]
         points = tuple(LevelPoint(place, of.p50, None, of.p95, of.n) for place, of in found if of is not None)
-        series.append(LevelSeries(index, _name(one), points))
-    return _of_levels(view, "ttft", "ttft", levels, tuple(series), _spread_out(series), None)
+        return LevelSeries(index, _name(one), points)
+
+    return _kept(one, "ttft", levels, make, index)
 
 
 def _of_levels(
@@ -223,9 +258,23 @@ def _turn(view: ViewState) -> TurnChart:
 def _pareto(view: ViewState) -> ParetoChart:
     levels = _levels(view)
     closed = not (levels and levels[0].open)
-    series = []
-    for index, one in view.drawn:
-        attempt = shown_attempt(one).attempt
+    series = tuple(_pareto_series(index, one, levels, closed) for index, one in view.drawn)
+    by_default = one_stands_apart([max(point.y for point in one.points) for one in series if one.points])
+    return ParetoChart(
+        _labels(levels),
+        _counted(levels),
+        "tokens/s of a stream" if closed else "tokens/s of an answer",
+        series,
+        log=_log(view, by_default),
+        log_by_default=by_default,
+        hidden=_hidden(view),
+        ascii_only=view.ascii_only,
+        reason=_why_empty(view, series),
+    )
+
+
+def _pareto_series(index: int, one: BackendView, levels: Sequence[Level], closed: bool) -> ParetoSeries:
+    def make(attempt: int) -> ParetoSeries:
         points = []
         for place, level in enumerate(levels):
             running = one.at(level.number).attempt(attempt)
@@ -236,19 +285,9 @@ def _pareto(view: ViewState) -> ParetoChart:
             x = y / level.streams if closed else percentile(alone, 0.5) if alone else None
             if x is not None:
                 points.append(ParetoPoint(place, x, y))
-        series.append(ParetoSeries(index, _name(one), tuple(points)))
-    by_default = one_stands_apart([max(point.y for point in one.points) for one in series if one.points])
-    return ParetoChart(
-        _labels(levels),
-        _counted(levels),
-        "tokens/s of a stream" if closed else "tokens/s of an answer",
-        tuple(series),
-        log=_log(view, by_default),
-        log_by_default=by_default,
-        hidden=_hidden(view),
-        ascii_only=view.ascii_only,
-        reason=_why_empty(view, series),
-    )
+        return ParetoSeries(index, _name(one), tuple(points))
+
+    return _kept(one, "pareto", levels, make, index)
 
 
 def _heat(view: ViewState) -> HeatChart:
@@ -257,9 +296,23 @@ def _heat(view: ViewState) -> HeatChart:
 
     levels = _levels(view)
     metric = None if view.run_view.plan.slo.limits else view.metric
-    rows = []
-    for index, one in view.drawn:
-        attempt = shown_attempt(one).attempt
+    rows = tuple(_heat_row(index, one, levels, metric) for index, one in view.drawn if one.turns)
+    counted = _counted(levels)
+    what = "share of requests within the objectives" if metric is None else METRICS[metric].titled()
+    return HeatChart(
+        f"{what}, backend and {counted}",
+        _labels(levels),
+        rows,
+        metric,
+        _shown(view, levels),
+        counted,
+        reason="" if view.drawn else "all backends are hidden: x shows one",
+        ascii_only=view.ascii_only,
+    )
+
+
+def _heat_row(index: int, one: BackendView, levels: Sequence[Level], metric: MetricKey | None) -> HeatRow:
+    def make(attempt: int) -> HeatRow:
         values: list[float | None] = []
         for level in levels:
             if metric is None:
@@ -267,17 +320,6 @@ def _heat(view: ViewState) -> HeatChart:
             else:
                 ordered = one.at(level.number).attempt(attempt).ordered(metric)
                 values.append(percentile(ordered, 0.5) if ordered else None)
-        if one.turns:
-            rows.append(HeatRow(_name(one), tuple(values), index))
-    counted = _counted(levels)
-    what = "share of requests within the objectives" if metric is None else METRICS[metric].titled()
-    return HeatChart(
-        f"{what}, backend and {counted}",
-        _labels(levels),
-        tuple(rows),
-        metric,
-        _shown(view, levels),
-        counted,
-        reason="" if view.drawn else "all backends are hidden: x shows one",
-        ascii_only=view.ascii_only,
-    )
+        return HeatRow(_name(one), tuple(values), index)
+
+    return _kept(one, "heat", levels, make, index, metric)

@@ -6,6 +6,7 @@ turn under way, a dotted line the objective.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from llmtui.text.format import plural
@@ -38,7 +39,8 @@ def draw_levels(chart: LevelsChart, width: int, height: int) -> tuple[list[Line]
     ticks: list[Tick] = [(scale.cell(tick), label) for tick, label in zip(scale.ticks, scale.labels, strict=True)]
     columns = canvas_columns(ticks, width)
     beside = _figure_width(chart, columns)
-    cells, left_out, strokes = _points(chart, scale, columns, beside)
+    points, left_out, strokes = _points_kept(chart, scale, columns, beside)
+    cells = dict(points)
     hollow = _hollow(chart, scale, columns, beside, cells)
     if inside and objective is not None:
         row, dot = divmod(min(4 * scale.cells - 1, max(0, round(4 * scale.at(objective) + 1.5))), 4)
@@ -83,6 +85,23 @@ def _figure_width(chart: LevelsChart, columns: int) -> int:
 
 def _bare(chart: LevelsChart, value: float) -> str:
     return chart.figure(value).partition(" ")[0]
+
+
+#: The marks of the newest charts, each with what they follow from: a second of the turn under way changes none of them.
+_newest: deque[tuple[object, tuple[Cells, int, bool]]] = deque(maxlen=4)
+
+
+def _points_kept(chart: LevelsChart, scale: AnyScale, columns: int, figure: int) -> tuple[Cells, int, bool]:
+    """The same as `_points`, which must not be changed."""
+    running = chart.so_far.index if chart.so_far is not None else None
+    # Series that have not changed are the same objects, so that they are compared at once.
+    key = (chart.series, running, chart.metric, chart.unit, chart.ascii_only, chart.levels, scale, columns, figure)
+    for other, found in _newest:
+        if other == key:
+            return found
+    found = _points(chart, scale, columns, figure)
+    _newest.appendleft((key, found))
+    return found
 
 
 def _points(chart: LevelsChart, scale: AnyScale, columns: int, figure: int) -> tuple[Cells, int, bool]:
