@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llmtui.config.schema import ConfigError, UiConfig, find, load
 from llmtui.link.process import EngineProcess, LiveRun, live_runs
+from llmtui.load.prompt_files.source import index_for
 from llmtui.model import Plan
 from llmtui.model.errors import CommandError, UsageError
 
@@ -39,7 +40,7 @@ def open_monitor(
 
         # Reading it takes the time of a core: before the run.
         earlier = earlier_run(against, store)
-    engine = EngineProcess.start(plan, store, resume=resume, label=label)
+    engine = EngineProcess.start(plan, store, resume=resume, label=label, prompt_index=index_for(plan.prompts))
     # Textual is imported while the engine starts.
     from llmtui.cli.races import Races
     from llmtui.ui.run import show

@@ -15,6 +15,7 @@ from llmtui.config.lineup import Group, one_server, others_than
 from llmtui.config.schema import Config, UiConfig
 from llmtui.config.source import command_of
 from llmtui.link.process import EngineProcess
+from llmtui.load.prompt_files.source import index_for
 from llmtui.model import Backend, Found, Plan, RunConfig
 from llmtui.model.errors import UsageError
 from llmtui.ui.here import Here
@@ -37,7 +38,8 @@ class Races:
 
     def start(self, plan: Plan) -> EngineProcess:
         """Start an engine for `plan`, after another one. Raises EngineError."""
-        return self._starter.submit(EngineProcess.start, plan, self._store).result()
+        index = index_for(plan.prompts)
+        return self._starter.submit(EngineProcess.start, plan, self._store, prompt_index=index).result()
 
     def here(self) -> Here:
         """What the page of the monitor needs: how to look, and how to write a config."""

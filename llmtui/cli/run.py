@@ -15,6 +15,7 @@ from llmtui.cli.run_lines import iteration_line, state_line, turn_line
 from llmtui.interrupts import Interruption
 from llmtui.link.client import HANG_UP_S, Client
 from llmtui.link.process import EngineProcess
+from llmtui.load.prompt_files.source import index_for
 from llmtui.model import IterationDone, Plan, Shutdown, TurnDone
 from llmtui.runview.launches import launches_of
 from llmtui.runview.limits import Limit, judge_limits
@@ -41,7 +42,7 @@ def run_as_text(
     """
     lines = JsonLines(files.get("jsonl"))
     with contextlib.closing(lines), Interruption() as interruption:
-        engine = EngineProcess.start(plan, store, resume=resume, label=label)
+        engine = EngineProcess.start(plan, store, resume=resume, label=label, prompt_index=index_for(plan.prompts))
         try:
             if not quiet:
                 report(f"run {plan.run}" + (f" [{label}]" if label else ""))

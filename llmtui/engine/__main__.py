@@ -28,6 +28,7 @@ from llmtui.engine.watch.machine import describe_machine
 from llmtui.link import run_folders
 from llmtui.link.process import EngineLaunch
 from llmtui.link.server import LinkServer
+from llmtui.load.prompt_files.source import use_index
 from llmtui.measure.promptness import wake_promptly
 from llmtui.model import AnyEvent, Hello, Machine, Note
 from llmtui.servers.orphans import sweep_dead
@@ -134,6 +135,7 @@ def main() -> None:
     launch = msgspec.json.decode(line, type=EngineLaunch)
     sys.stderr = RedactingStream(sys.stderr, launch.plan)
     wake_promptly()
+    use_index(launch.plan.prompts, launch.prompt_index)
     with contextlib.suppress(KeyboardInterrupt):
         try:
             asyncio.run(serve(launch))

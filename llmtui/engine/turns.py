@@ -17,6 +17,7 @@ from llmtui.engine.watch import conditions
 from llmtui.engine.watch.other_cpu import OtherCpuMeter
 from llmtui.load.messages import Pulse, Slice, SliceDone
 from llmtui.load.process import WorkerProcess
+from llmtui.load.prompt_files.source import index_for
 from llmtui.load.prompts import LIMIT, PLACEHOLDER, TEXT, Template
 from llmtui.model import Calibration, Iteration, Level, Load, Tick, Turn, disturbed_from
 from llmtui.stats.settling import least_settle, settle_of
@@ -128,6 +129,7 @@ def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Tu
         prompt_seed=prompt_seed(run.plan),
         prompts_from=turn_start(run.plan, job),
         limited=request.max_tokens == LIMIT,
+        prompt_index=index_for(prompts),
     )
 
 

@@ -31,6 +31,8 @@ class EngineLaunch(Struct, frozen=True):
     store: str = ""
     resume: bool = False
     label: str = ""
+    #: Where the prompts of a file are, as the check before the run found it; b"" if it is not known.
+    prompt_index: bytes = b""
 
 
 class EngineProcess:
@@ -47,11 +49,13 @@ class EngineProcess:
         return self._process.pid
 
     @classmethod
-    def start(cls, plan: Plan, store: str = "", *, resume: bool = False, label: str = "") -> EngineProcess:
+    def start(
+        cls, plan: Plan, store: str = "", *, resume: bool = False, label: str = "", prompt_index: bytes = b""
+    ) -> EngineProcess:
         """Start an engine for `plan` without waiting for it; `connect` waits until it listens. Raises EngineError.
 
         `store` is the history file, "" the default one. With `resume` the engine continues the run from there, else
-        the run gets `label` there.
+        the run gets `label` there. `prompt_index` says where the prompts of a file are, if that is known.
         """
         if resume:
             if _listens(run_folders.folder_of(plan.run) / SOCKET_NAME):
@@ -59,7 +63,7 @@ class EngineProcess:
             run_folders.remove(plan.run)  # left by the killed engine
         folder, log = run_folders.make(plan.run)
         path = folder / SOCKET_NAME
-        launch = EngineLaunch(plan=plan, store=store, resume=resume, label=label)
+        launch = EngineLaunch(plan=plan, store=store, resume=resume, label=label, prompt_index=prompt_index)
         engine: EngineProcess | None = None
         try:
             live_runs()  # removes folders of killed engines

@@ -29,6 +29,7 @@ class Slice(Message, frozen=True, tag="slice"):
     gives those of a mix their lengths. `limited`: the template has `max_tokens`, so that a prompt can have a limit of
     its own. With a `probe_rate`, `probe` is the body of the requests that probe the server, in 1/s. With `turns` the
     streams are users who hold conversations of this many questions, in a context of `context` tokens (0: unknown).
+    `prompt_index` says where the prompts of a file are (see prompt_files/source.py), b"" if that is not known yet.
     """
 
     backend: Backend
@@ -56,6 +57,7 @@ class Slice(Message, frozen=True, tag="slice"):
     limited: bool = False
     turns: int = 0
     context: int = 0
+    prompt_index: bytes = b""
 
 
 class Halt(Message, frozen=True, tag="halt"):

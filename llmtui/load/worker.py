@@ -28,6 +28,7 @@ from llmtui.load.messages import EncodedBatch, Frames, Halt, Message, Slice, Sli
 from llmtui.load.open_loop import run_open
 from llmtui.load.prober import Prober
 from llmtui.load.prompt_files.errors import PromptFileError, bad_prompt
+from llmtui.load.prompt_files.source import use_index
 from llmtui.load.sender import Sender
 from llmtui.load.sources import open_source
 from llmtui.measure.promptness import wake_promptly
@@ -80,6 +81,7 @@ class Worker:
             self.emit(SliceDone(error=failure))
             return
         try:
+            use_index(of.prompts, of.prompt_index)
             open_source(of.prompts, of.prompt_seed)  # a file stays open
         except PromptFileError as problem:
             self.emit(SliceDone(error=bad_prompt(problem)))

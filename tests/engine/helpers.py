@@ -67,9 +67,9 @@ class Followed:
 
 
 @asynccontextmanager
-async def engine_for(plan: Plan) -> AsyncIterator[Followed]:
+async def engine_for(plan: Plan, prompt_index: bytes = b"") -> AsyncIterator[Followed]:
     """Start an engine with one client. At the end no process of either is left."""
-    engine = EngineProcess.start(plan)
+    engine = EngineProcess.start(plan, prompt_index=prompt_index)
     try:
         client = await engine.connect()
         yield Followed(plan, engine, client)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import zlib
+from array import array
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -11,9 +15,11 @@ import msgspec
 import pytest
 
 from llmtui.load.prompt_files.inspection import inspected
+from llmtui.load.prompt_files.source import FoundIndex, index_for
 from llmtui.model import Backend, Iteration, Load, Plan, Prompts, RunConfig
 from llmtui.store.open import open_store
 from tests.engine.helpers import engine_for, plan_of, truth_backend
+from tests.load.helpers import run_slice, slice_for, truth, worker
 from tests.scripted import ANSWER, reply, scripted
 
 
@@ -124,3 +130,44 @@ async def test_a_turn_that_meets_a_bad_line_fails_in_words(tmp_path: Path) -> No
     (turn,) = run_view.backends["a"].turns
     assert turn.state == "partial" and turn.error is not None
     assert turn.error.message == "p.jsonl, line 7: it has no prompt"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda path: path.write_text(path.read_text().replace("prompt 3", "prompt 4")), "changed since the run began"),
+        (lambda path: os.truncate(path, 900), "changed since the run began"),
+        (os.remove, "no such file or folder of prompts"),
+    ],
+    ids=["changed", "cut short", "removed"],
+)
+async def test_a_file_that_is_another_one_in_the_next_turn_ends_it_in_words(
+    change: Callable[[Path], object], words: str, tmp_path: Path
+) -> None:
+    path = Path(file_of(tmp_path, *({"prompt": f"prompt {n}"} for n in range(2_000))))
+    async with truth(itl_ms=1) as url, worker() as process:
+        prompts = inspected(Prompts(file=str(path)))
+        of = msgspec.structs.replace(
+            slice_for(url, requests=4, streams=2), prompts=prompts, prompt_index=index_for(prompts)
+        )
+        _, done = await run_slice(of, process=process)
+        assert done.error is None and of.prompt_index
+        change(path)
+        samples, done = await run_slice(of, process=process)
+    assert done.error is not None and words in done.error.message and not samples
+
+
+@pytest.mark.slow
+async def test_the_worker_asks_where_the_check_before_the_run_found_prompts(tmp_path: Path) -> None:
+    path = file_of(tmp_path, *({"prompt": str(n)} for n in range(50)))
+    prompts = inspected(Prompts(file=path))
+    found = msgspec.msgpack.decode(index_for(prompts), type=FoundIndex)
+    # As if the check had found 20 of the 50 lines: a worker that looks itself would ask all of them.
+    index = msgspec.structs.replace(found, index=zlib.compress(array("I", [20]).tobytes()))
+    plan = plan_of(truth_backend("a"), iterations=1, warmup=0)
+    plan = msgspec.structs.replace(plan, load=Load(concurrency=2, requests=40, settle=0), prompts=prompts)
+    async with engine_for(plan, msgspec.msgpack.encode(index)) as run:
+        (turn,) = (await run.until_done()).backends["a"].turns
+    asked = {sample.prompt for sample in samples_of(plan, turn.seq)}
+    assert len(asked) == 20

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from llmtui.load.prompt_files.errors import PromptFileError
-from llmtui.load.prompt_files.index import CHUNK_BYTES
+from llmtui.load.prompt_files.index import CHUNK_BYTES, Index
 from llmtui.load.prompt_files.inspection import inspected
 from llmtui.load.prompt_files.order import Shuffle
 from llmtui.load.prompt_files.records import MOST_BYTES, open_records
@@ -230,6 +232,27 @@ def test_every_record_is_found_by_its_number(length: int, ending: str, tmp_path:
     records.close()
 
 
+@pytest.mark.parametrize("mark", [b"\n", b'"conversations"'])
+def test_another_process_takes_over_where_the_records_are_without_reading_the_file(mark: bytes, tmp_path: Path) -> None:
+    path = write(tmp_path, b"".join(b"%d" % n + b"x" * (n * 37 % 900) + mark for n in range(2_000)))
+    size = os.path.getsize(path)
+    with open(path, "rb") as file, open(os.devnull, "rb") as unread:
+        first = Index(file.fileno(), size, mark, 1, after=mark == b"\n")
+        assert not first.packed()
+        count = first.count()
+        second = Index(unread.fileno(), size, mark, 1, after=mark == b"\n")
+        for damaged in (b"", b"x", first.packed()[:-9], zlib.compress(b"1234" * (size // CHUNK_BYTES + 2))):
+            second.unpack(damaged)
+            assert not second.complete
+        second.unpack(first.packed())
+        assert second.complete and second.packed() == first.packed()
+        third = Index(file.fileno(), size, mark, 1, after=mark == b"\n")
+        third.unpack(first.packed())
+        for number in range(count + 1):
+            assert third.record(number, 10_000) == first.record(number, 10_000)
+    assert count == 2_000
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 17, 1000])
 def test_a_shuffle_has_every_number_once(count: int) -> None:
     order = [Shuffle(count, "seed")(number) for number in range(count)]
@@ -255,3 +278,24 @@ def test_a_file_that_changes_during_the_run_is_refused(tmp_path: Path) -> None:
     write(tmp_path, lines({"prompt": "a"}, {"prompt": "c"}))
     with pytest.raises(PromptFileError, match="changed since the run began"):
         FilePrompts(prompts, "s")
+
+
+@pytest.mark.parametrize("sample", ["shuffled", "in order"])
+def test_a_file_that_is_cut_short_during_a_turn_is_refused_at_the_next_prompt(sample: Any, tmp_path: Path) -> None:
+    path = write(tmp_path, lines(*({"prompt": "x" * n} for n in range(1, 2_000))))
+    source = FilePrompts(msgspec.structs.replace(inspected(Prompts(file=path)), sample=sample), "s")
+    source.prompt(1)
+    os.truncate(path, 1_000)
+    with pytest.raises(PromptFileError, match=r"p\.jsonl: changed since the run began.*start a new run"):
+        source.prompt(2)
+    os.remove(path)
+    with pytest.raises(PromptFileError, match="no such file"):
+        source.prompt(3)
+
+
+def test_a_file_that_is_only_touched_goes_on(tmp_path: Path) -> None:
+    path = write(tmp_path, lines({"prompt": "a"}, {"prompt": "b"}))
+    source = FilePrompts(inspected(Prompts(file=path)), "s")
+    before = source.prompt(1)
+    os.utime(path, ns=(1, 1))
+    assert source.prompt(1) == before

@@ -25,6 +25,7 @@ from llmtui.config.schema import UiConfig
 from llmtui.interrupts import Interruption
 from llmtui.link.client import Client
 from llmtui.link.process import EngineProcess
+from llmtui.load.prompt_files.source import index_for
 from llmtui.model import Plan
 from llmtui.model.errors import UsageError
 from llmtui.runview.run import RunView
@@ -46,7 +47,7 @@ def serve(plan: Plan, ui: UiConfig, *, host: str, port: int, store: str = "", la
             f"cannot listen on {host} port {port}: {error.strerror or error}; choose another with --host or --port"
         ) from error
     with listener, Interruption(signal.SIGHUP) as interruption:
-        engine = EngineProcess.start(plan, store, label=label)
+        engine = EngineProcess.start(plan, store, label=label, prompt_index=index_for(plan.prompts))
         try:
             return asyncio.run(_serve(plan, ui, host, listener, engine, interruption))
         finally:

@@ -9,11 +9,11 @@ import msgspec
 
 from llmtui.load.prompt_files.errors import PromptFileError
 from llmtui.load.prompt_files.records import Records, open_records
-from llmtui.load.prompt_files.source import records_of
+from llmtui.load.prompt_files.source import keep_index, records_of, state_of
 from llmtui.model import Load, PromptFile, Prompts
 
 #: How long lines are checked, in s. In a larger file a bad one is found when it is asked.
-CHECK_S = 1.0
+CHECK_S = 0.5
 #: The prompts of a larger file are not counted.
 MOST_COUNTED_BYTES = 8 * 1024**3
 
@@ -26,7 +26,7 @@ def inspected(prompts: Prompts, check_s: float = CHECK_S, trace: str = "") -> Pr
     if not prompts.file:
         return prompts
     timed = bool(trace) and _same(prompts.file, trace)
-    records = open_records(prompts.file, timed=timed)
+    state, records = state_of(prompts.file, timed=timed), open_records(prompts.file, timed=timed)
     try:
         facts = PromptFile(
             format=records.format.title,
@@ -37,6 +37,9 @@ def inspected(prompts: Prompts, check_s: float = CHECK_S, trace: str = "") -> Pr
             lengths_only=records.format.lengths_only,
             timed=timed,
         )
+        if facts.count:
+            records.count()  # it finds all places, in a small part of the time that reading the prompts took
+        keep_index(prompts.file, records, state)
     except OSError as error:
         raise PromptFileError(f"{prompts.file}: cannot read it: {error.strerror or error}") from None
     finally:

@@ -45,6 +45,12 @@ class Records(Protocol):
     def digest(self) -> str:
         """Return what tells the file from another one."""
 
+    def index(self) -> bytes:
+        """Return where the records are, for another process that opens the file; b"" if that is not known yet."""
+
+    def use_index(self, index: bytes) -> None:
+        """Take over where the records are from another process that had the same file open."""
+
     def close(self) -> None:
         """Close the file."""
 
@@ -123,6 +129,14 @@ class FileRecords:
         for offset in sorted({0, last // 2, last}):
             digest.update(os.pread(self._fd, _DIGEST_BYTES, offset))
         return digest.hexdigest()
+
+    def index(self) -> bytes:
+        """See Records."""
+        return self._index.packed()
+
+    def use_index(self, index: bytes) -> None:
+        """See Records."""
+        self._index.unpack(index)
 
     def close(self) -> None:
         """See Records."""
@@ -206,6 +220,13 @@ class FolderRecords:
             if number < _DIGEST_FILES:
                 digest.update(Path(self._path, name).read_bytes()[: _DIGEST_BYTES // _DIGEST_FILES])
         return digest.hexdigest()
+
+    def index(self) -> bytes:
+        """See Records."""
+        return b""
+
+    def use_index(self, index: bytes) -> None:
+        """See Records."""
 
     def close(self) -> None:
         """See Records."""
