@@ -135,11 +135,14 @@ class Target:
         self.adaptation.succeeded()
         return answer
 
-    def request(self, prompt: str, fresh_line: str, max_tokens: int | None = None) -> Request:
-        """Return the next request, as the server takes it. `max_tokens` limits the answer, else the run does."""
+    def request(self, prompt: str, fresh_line: str, max_tokens: int | None = None, *, history: bool = False) -> Request:
+        """Return the next request, as the server takes it. `max_tokens` limits the answer, else the run does.
+
+        `history`: it may have one, which the server may take from its cache.
+        """
         assert self.ready is not None
         url, model = self.ready.url, self.ready.model
-        return self.adaptation.request(url, self._options(), prompt, model, fresh_line, max_tokens)
+        return self.adaptation.request(url, self._options(history), prompt, model, fresh_line, max_tokens)
 
     async def post(self, path: str, body: Any, timeout_s: float) -> Reply:
         """Send JSON to another path of the server, on a connection of its own.
@@ -158,14 +161,14 @@ class Target:
         front = self.processes.front if self.processes is not None else ""
         return ", ".join(filter(None, (note, front, self.adaptation.remark)))
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, history: bool) -> dict[str, Any]:
         """Return extra fields of a request: those for equal work, overridden by the config's `options`."""
         assert self.ready is not None
         options: dict[str, Any] = {}
         facts = framework_of(self.backend)
         if self._config.full_length and self.backend.protocol == "openai":
             options |= self.ready.full_length or facts.full_length
-        if self._config.fresh_prompt and self.backend.protocol == "openai":
+        if self._config.fresh_prompt and not history and self.backend.protocol == "openai":
             options |= facts.no_prefix_cache
         return {**options, **self.ready.options, **self.backend.options}
 

@@ -98,7 +98,9 @@ def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Tu
     turns = max(1, prompts.turns) if level.users or prompts.turns > 1 else 0
     given = prompts.given or turns > 0
     limit = LIMIT if given else level.max_tokens or None
-    request = backend_run.target.request(TEXT if given else config.prompt, PLACEHOLDER if fresh else "", limit)
+    request = backend_run.target.request(
+        TEXT if given else config.prompt, PLACEHOLDER if fresh else "", limit, history=turns > 1
+    )
     # A turn that is taken again gets other prompts: the server has computed the first ones.
     again = f"~{backend_run.repeats}" if backend_run.retaken == job else ""
     salt = f"{run.plan.run}{backend_run.salt}{again}"

@@ -51,6 +51,15 @@ async def test_requests_ask_for_full_length_and_no_prefix_cache(
     assert {k: v for k, v in body.items() if k in ("ignore_eos", "cache_prompt")} == expected
 
 
+async def test_a_conversation_may_use_the_cache_for_its_history(tmp_path: Path) -> None:
+    async with scripted(reply(404, {})) as server:
+        target = Target(Backend(name="a", url=server.url, framework="llama.cpp", model="m"), RunConfig(), tmp_path)
+        await target.bring_up(quiet)
+        bodies = [json.loads(target.request("hi", "", history=history).body or b"") for history in (False, True)]
+        await target.close()
+    assert [body.get("cache_prompt") for body in bodies] == [False, None]
+
+
 async def test_options_of_the_config_take_precedence(tmp_path: Path) -> None:
     async with scripted(reply(404, {})) as server:
         server.by_path = {b"POST": [ANSWER]}
