@@ -104,6 +104,8 @@ class TurnFigures:
 
     def _probe(self, sample: Iteration) -> None:
         """Add a request that was sent beside the load."""
+        if outcome(sample) == "unfinished":
+            return  # the turn was stopped: it says nothing of the server
         self._probes["probes"] += 1
         first_s = sample.ttft_s if sample.ttft_s is not None else sample.latency_s
         if not sample.ok or first_s is None:

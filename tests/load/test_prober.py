@@ -7,8 +7,9 @@ import pytest
 
 from llmtui.load.messages import Pulse, Slice
 from llmtui.load.prompts import Template
-from llmtui.model import Turn
+from llmtui.model import Failure, Level, Turn
 from llmtui.stats.turn_figures import TurnFigures
+from tests import build
 from tests.load.helpers import in_flight, run_slice, share, slice_for, truth
 
 
@@ -73,3 +74,12 @@ async def test_all_backends_of_a_round_are_probed_at_the_same_times() -> None:
         runs = [share((await run_slice(of))[0], "probe") for _ in range(2)]
     first, second = ([round(sample.written_s or 0.0, 2) for sample in samples] for samples in runs)
     assert len(first) == len(second) and first == pytest.approx(second, abs=0.05)
+
+
+def test_a_probe_that_the_end_of_the_turn_cut_off_says_nothing_of_the_server() -> None:
+    failures = [Failure(kind="stopped", message=""), Failure(kind="timeout", message="")]
+    figures = TurnFigures(Level(number=1, streams=1))
+    base = build.iteration("a", 1, share="probe")
+    figures.add([msgspec.structs.replace(base, error=failure) for failure in failures])
+    of = figures.figures(0.0, 1.0)
+    assert (of["probes"], of["probes_failed"]) == (1, 1)
