@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from llmtui.model import Level
+from llmtui.model.turn import Percentiles
+from llmtui.runview.backend import BackendView
 from llmtui.runview.level_figures import LevelFigures
 from llmtui.runview.level_sentences import at_each_level
 from llmtui.runview.run import RunView
 from llmtui.text.format import figure, plural
+
+#: From this many probes for each request of the load on, the probes change what they measure.
+MUCH = 0.5
+
+
+class Calmest(NamedTuple):
+    """The probe of a backend at the level with the least load, to see beside that of the others."""
+
+    level: Level
+    probe: Percentiles
+
+
+def calmest(backend_view: BackendView, levels: Iterable[Level], attempt: int) -> Calmest | None:
+    """Return the probe of an attempt at the level with the least load that has one, None without any."""
+    for level in sorted(levels, key=lambda level: level.rate if level.open else level.streams):
+        if (probe := backend_view.at_level(level.number, attempt).probe) is not None:
+            return Calmest(level, probe)
+    return None
 
 
 def probe_sentences(run_view: RunView) -> list[str]:
@@ -27,4 +51,7 @@ def probe_words(figures: LevelFigures) -> str:
     )
     if figures.ttft is not None:
         said += f", one of the load {figure(figures.ttft.p50, 's')}"
+    if figures.probes >= MUCH * figures.requests:
+        much = f"{plural(figures.probes, 'probe')} beside {plural(figures.requests, 'request')}"
+        said += f"; {much} are a load of their own: set a lower probe_rate"
     return f"{said}; {failed}" if failed else said

@@ -21,6 +21,7 @@ from llmtui.model import (
     Requests,
     RunChanged,
     RunState,
+    TalkTurn,
     Tick,
     Turn,
     TurnDone,
@@ -200,6 +201,24 @@ def done_events() -> list[AnyEvent]:
 def turn_done(name: str, number: int, level: int, **changes: Any) -> TurnDone:
     """The event of a turn that ended."""
     return TurnDone(turn=turn(name, number, LOAD.levels[level - 1], **changes))
+
+
+def beside(level: int) -> dict[str, Any]:
+    """The fields of a turn of conversations of four questions with a probe beside them."""
+    firsts, probe = Buckets(), Buckets()
+    firsts.add(0.1 * level * (1 + n / 80) for n in range(40))
+    probe.add(0.04 * level * (1 + n / 60) for n in range(60))
+    talks = [
+        TalkTurn(turn=n, n=10, ttft_s=0.1 * level + 0.02 * n, prompt_tokens=40.0 * n, cached_share=1 - 1 / n)
+        for n in range(1, 5)
+    ]
+    return {
+        "percentiles": {"ttft": firsts.percentiles(), "probe": probe.percentiles()},
+        "buckets": {"ttft": firsts.encoded(), "probe": probe.encoded()},
+        "probes": 61,
+        "probes_failed": 1,
+        "talk_turns": talks,
+    }
 
 
 def run_view(done: int = 6) -> RunView:

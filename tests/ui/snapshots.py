@@ -109,6 +109,10 @@ _LOAD_COURSE: list[AnyEvent] = [
     )
     for n in range(37)
 ]
+#: Conversations with a probe beside them: the first round of each level.
+_LOAD_BESIDE: list[AnyEvent] = [
+    canned_load.turn_done(name, 1, level, **canned_load.beside(level)) for level in (1, 3) for name in canned_load.NAMES
+]
 SHOTS = (
     Shot("running-dark", styles=True),
     Shot("running-light", theme="light", styles=True),
@@ -160,6 +164,10 @@ SHOTS = (
     Shot("load-warming-120x40", (120, 40), done=0, events=_LOAD_WARMING, load=True),
     Shot("load-details-120x40", (120, 40), events=_LOAD_PARTIAL, keys=["enter"], load=True),
     Shot("load-details", events=_LOAD_PARTIAL, keys=["enter", "up", "up"], load=True),
+    Shot("load-beside", done=0, events=_LOAD_BESIDE, keys=["enter"], load=True),
+    Shot("load-beside-120x40", (120, 40), done=0, events=_LOAD_BESIDE, load=True),
+    Shot("load-beside-200x50", (200, 50), done=0, events=_LOAD_BESIDE, load=True),
+    Shot("load-beside-details-120x40", (120, 40), done=0, events=_LOAD_BESIDE, keys=["enter"], load=True),
     Shot("load-requests", keys=["enter", "enter", *["down"] * 19], load=True),
     Shot("load-requests-120x40", (120, 40), keys=["enter", "enter", "f"], load=True),
     Shot("load-log", events=_LOAD_PARTIAL, keys=["L"], load=True),

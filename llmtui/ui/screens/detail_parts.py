@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 from textual.events import Click
 
+from llmtui.model import Turn
+from llmtui.runview.probes import calmest
 from llmtui.ui.text.spans import Line, wrap
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views import details as details_view
 from llmtui.ui.views import timeline
+from llmtui.ui.views.beside import level_lines
 from llmtui.ui.views.turn_facts import turn_lines
 from llmtui.ui.widgets.listed import Listed
 from llmtui.ui.widgets.painted import Lines
@@ -30,7 +33,8 @@ class Timeline(Lines):
             return [details_view.rule("arrivals", "", width)]
         title = details_view.rule(table.title(chosen, width), table.where(), width)
         if (turn := table.chosen_turn) is not None:
-            return [title, *turn_lines(turn, width, height - 1, view.run_view.plan.slo)]
+            below = self._at_level(turn, width)
+            return [title, *turn_lines(turn, width, height - 1, view.run_view.plan.slo, below)]
         if chosen.error is not None and not chosen.arrivals_ns:
             return [title, (("failed: no arrivals to draw", "dim"),)]
         if words := table.arrivals_elsewhere:
@@ -40,6 +44,15 @@ class Timeline(Lines):
         role = view.panel_options(view.names.index(view.selected), focused=True).role
         lines = timeline.drawn(chosen, width - 2, height - 1, view.options.marker, role)
         return [title, *(((" ", ""), *line) for line in lines)]
+
+    def _at_level(self, turn: Turn, width: int) -> list[Line]:
+        """The probe and the questions of conversations in all turns at the level of a turn."""
+        backend_view, levels = self.view.backend_view, self.view.run_view.levels_shown
+        level = next((level for level in levels if level.number == turn.level), None)
+        if backend_view is None or level is None:
+            return []
+        figures = backend_view.at_level(turn.level, turn.attempt)
+        return level_lines(figures, level, calmest(backend_view, levels, turn.attempt), width)
 
     def on_click(self, event: Click) -> None:
         if event.y == 0:

@@ -11,25 +11,36 @@ from llmtui.stats.turn_figures import late_s, outcome
 from llmtui.text import sanitize
 from llmtui.text.format import DASH, figure, percent_text, plural
 from llmtui.ui.text.spans import Line, wrap
+from llmtui.ui.views.beside import turn_texts
 
+#: The most lines of the facts of a turn.
+_MOST_LINES = 8
 #: How an objective is called, by its key.
 _TITLES: Mapping[str, str] = {"ttft": "TTFT", "tpot": "TPOT", "latency": "latency"}
 
 
-def turn_lines(turn: Turn, width: int, rows: int, slo: Slo | None = None) -> list[Line]:
-    """The facts of a turn in at most `rows` lines. `slo` are the objectives of its load."""
+def turn_lines(turn: Turn, width: int, rows: int, slo: Slo | None = None, below: Sequence[Line] = ()) -> list[Line]:
+    """The facts of a turn in at most `rows` lines. `slo` are the objectives of its load.
+
+    `below` are lines on its level, which are shown below if they fit.
+    """
+    if below:
+        texts = wrap(";  ".join(turn_facts(turn, slo, talks=False)), max(1, width - 1), _MOST_LINES)
+        if len(texts) + len(below) <= rows:
+            return [*(((" " + text, ""),) for text in texts), *below]
     texts = wrap(";  ".join(turn_facts(turn, slo)), max(1, width - 1), max(1, rows))
     return [((" " + text, ""),) for text in texts[:rows]]
 
 
-def turn_facts(turn: Turn, slo: Slo | None = None) -> list[str]:
-    """The facts of a turn, the most important first: only those that exist."""
+def turn_facts(turn: Turn, slo: Slo | None = None, talks: bool = True) -> list[str]:
+    """The facts of a turn, the most important first: only those that exist. `talks`: also by question."""
     facts = [_outcomes(turn), *_doubts(turn), *_objectives(turn, slo)]
     if turn.output_tokens_per_s is not None:
         facts.append(f"output {figure(turn.output_tokens_per_s, 'tokens/s')}")
     if turn.requests_per_s is not None:
         rate, sent = figure(turn.requests_per_s, "requests/s"), figure(turn.delivered_rate, "requests/s")
         facts.append(f"{rate} answered" + (f", {sent} sent" if sent not in (DASH, rate) else ""))
+    facts += turn_texts(turn, talks)
     if turn.in_flight is not None:
         most = f", at most {turn.in_flight_most}" if turn.in_flight_most is not None else ""
         facts.append(f"{turn.in_flight:.1f} in flight{most}")
