@@ -96,6 +96,18 @@ def test_an_open_loop_is_named_by_its_rates() -> None:
     assert chart_data(view, "scatter").title == "latency in s, 2 requests/s, by round"
 
 
+@pytest.mark.parametrize(
+    ("load", "marks"),
+    [
+        (Load(request_rate=[0.25, 12.5], requests=40), [" 0.25/s ", "[12.5/s]"]),
+        (Load(concurrency=[1, 2048], requests=4096), [" 1 ", "[2048]"]),
+    ],
+)
+def test_the_levels_of_the_table_are_whole(load: Load, marks: list[str]) -> None:
+    text = "\n".join(table(view_after(load=load), 80, 20))
+    assert all(mark in text for mark in marks)
+
+
 def test_the_key_of_metrics_goes_through_those_of_a_load() -> None:
     view, seen = view_after(), []
     for _ in range(6):

@@ -293,7 +293,9 @@ def slots(race: Race) -> Iterator[Check]:
         backends=list(known) if unequal else list(few),
         text=f"{plural(max(used[name] for name in few), 'request')} at a time on servers with fewer slots: "
         f"{each(few)}; the rest wait in the server's queue, and TTFT and latency contain that",
-        todo="start every server with as many slots as the largest level has streams",
+        todo="start every server with more slots, or send fewer requests per second"
+        if race.at.level.open
+        else "start every server with as many slots as the largest level has streams",
         sides=sides if unequal else [],
     )
 

@@ -18,6 +18,10 @@ from llmtui.ui.views.table_columns import TableRow, table_columns
 _RATES: dict[MetricKey, str] = {"output_tokens_per_s": "output", "tokens_per_s": "stream", "requests_per_s": ""}
 
 
+#: The columns that say how much was asked and got: they are as wide as their cells.
+LEVEL_KEYS = ("level", "asked", "got")
+
+
 def level_mark(level: Level, here: bool) -> str:
     """A level in the table: "[8]" if it is the one that is shown, else " 8 "."""
     return f"[{short_level(level)}]" if here else f" {short_level(level)} "
@@ -59,7 +63,9 @@ def _timed(
 
 
 def _asked(row: TableRow, room: int) -> str:
-    return short_level(row.level) if row.level is not None else ""
+    if row.level is None:
+        return ""
+    return _per_s(row.level.rate) if row.level.trace else short_level(row.level)
 
 
 def _got(row: TableRow, room: int) -> str:
@@ -67,7 +73,11 @@ def _got(row: TableRow, room: int) -> str:
     if figures is None or level is None:
         return DASH
     value = figures.delivered_rate if level.open else figures.in_flight
-    return DASH if value is None else f"{value:.3g}/s" if level.open else f"{value:.1f}"
+    return DASH if value is None else _per_s(value) if level.open else f"{value:.1f}"
+
+
+def _per_s(rate: float) -> str:
+    return f"{rate:.3g}/s"
 
 
 def _span(metric: MetricKey) -> Callable[[TableRow], Interval | None]:

@@ -88,7 +88,9 @@ def now_line(backend_view: BackendView, options: PanelOptions, width: int) -> li
 
 
 def short_level(level: Level) -> str:
-    """A level in short: "8", or "2/s"."""
+    """A level in short: "8", "2/s", or "trace"."""
+    if level.trace:
+        return "trace"
     return f"{level.rate:g}/s" if level.open else str(level.streams)
 
 

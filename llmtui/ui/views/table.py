@@ -15,7 +15,7 @@ from llmtui.ui.text.format import HIDDEN_SIGN, shape
 from llmtui.ui.text.spans import Line, Role, Span, clip, fit, pad, series_role
 from llmtui.ui.views.attempts import shown_attempt
 from llmtui.ui.views.columns import Column
-from llmtui.ui.views.load_columns import load_columns
+from llmtui.ui.views.load_columns import LEVEL_KEYS, load_columns
 from llmtui.ui.views.ranking import board
 from llmtui.ui.views.scroll import out_of_sight, window
 from llmtui.ui.views.sorting import AS_PLANNED, Sort, descending, sorted_column
@@ -162,8 +162,9 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
             else:
                 least = min(longest, least)
                 rank += _EQUAL if len(cells) > 1 and len(set(cells)) == 1 else 0
-        elif column.key == "ratio":
-            cells = lined_up([column.cell(row, column.width) for row in rows])
+        elif column.key in ("ratio", *LEVEL_KEYS):
+            cells = [column.cell(row, column.width) for row in rows]
+            cells = lined_up(cells) if column.key == "ratio" else cells
             least = max(least, *map(len, cells)) if cells else least
         if column.key == sorted_by:
             rank, title = 0, ("↓" if descending(sort, metric, load=level is not None) else "↑") + title
