@@ -104,19 +104,29 @@ def pack(samples: Sequence[Iteration]) -> bytes:
 
 
 def unpack(
-    data: bytes, count: int, base: dict[str, Any], ranges: dict[str, tuple[float, float]], *, figures: bool = False
+    data: bytes,
+    count: int,
+    base: dict[str, Any],
+    ranges: dict[str, tuple[float, float]],
+    *,
+    figures: bool = False,
+    only: int | None = None,
 ) -> list[Iteration]:
     """Return the `count` requests of a chunk, each with the fields in `base`. Raises ValueError for anything else.
 
     `ranges` are those of numbers. Texts are not checked. With `figures` the requests have no text and no arrivals,
-    which are most of the work.
+    which are most of the work. With `only` the request at this place is the only one, whose arrivals alone are read.
     """
     packed = _opened(data)
     common, columns = _columns(packed, count, base, ranges, figures=figures)
+    part = slice(0, count) if only is None else slice(only, only + 1)
+    if only is not None:
+        columns = {name: values[part] for name, values in columns.items()}
     if figures:
         common = msgspec.structs.replace(common, text="")
     else:
-        columns |= zip(_ARRIVALS, _arrivals(packed, count), strict=True)
+        columns |= zip(_ARRIVALS, _arrivals(packed, count, part), strict=True)
+    count = len(range(count)[part])
     if not columns:
         return [common] * count
     replace: Callable[..., Iteration] = msgspec.structs.replace
@@ -235,13 +245,17 @@ def _unshuffled(data: bytes, count: int) -> array[int]:
     return numbers
 
 
-def _arrivals(packed: _Packed, count: int) -> tuple[list[list[int]], list[list[int]]]:
-    """The arrivals of each request, and the tokens in each arrival."""
+def _arrivals(packed: _Packed, count: int, part: slice) -> tuple[list[list[int]], list[list[int]]]:
+    """The arrivals of each request in a part of the chunk, and the tokens in each arrival."""
     counts = _unshuffled(packed.counts, count).tolist() if packed.counts else [0] * count
     total = sum(counts)
     if min(counts) < 0 or total > MAX_ARRIVALS:
         raise ValueError("a request has an impossible number of arrivals")
-    gaps, tokens = _unshuffled(packed.arrivals, total).tolist(), _unshuffled(packed.tokens, total).tolist()
+    start = sum(counts[: part.start])
+    counts = counts[part]
+    wanted = slice(start, start + sum(counts))
+    gaps = _unshuffled(packed.arrivals, total)[wanted].tolist()
+    tokens = _unshuffled(packed.tokens, total)[wanted].tolist()
     if min(gaps, default=0) < 0:
         raise ValueError("an arrival is before the one before it")
     if min(tokens, default=0) < 0 or max(tokens, default=0) > 2**53:

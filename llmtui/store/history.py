@@ -126,15 +126,16 @@ class Store:
         with self._reading() as connection, self._checked(turn.run):
             return turns.chunks(connection, turn)
 
-    def requests(self, turn: Turn, among: Iterable[int] | None = None, *, figures: bool = False) -> Requests:
+    def requests(
+        self, turn: Turn, among: Iterable[int] | None = None, *, figures: bool = False, only: int | None = None
+    ) -> Requests:
         """Yield the requests of a turn, a chunk at a time, in the order in which they ended. Raises StoreError.
 
-        `among` are the chunks that are wanted, by default all. With `figures` they have no texts and no arrivals.
+        `among` are the chunks, by default all. `figures`: without texts and arrivals. `only`: this place of each chunk.
         """
-        chunks = among if among is not None else [chunk for chunk, _ in self.request_chunks(turn)]
-        for chunk in chunks:
+        for chunk in among if among is not None else [chunk for chunk, _ in self.request_chunks(turn)]:
             with self._reading() as connection, self._checked(turn.run):
-                samples = turns.read_chunk(connection, turn, chunk, figures=figures)
+                samples = turns.read_chunk(connection, turn, chunk, figures=figures, only=only)
             yield samples
 
     def request_columns(self, turn: Turn, among: Iterable[int]) -> Iterator[RequestColumns]:

@@ -29,8 +29,8 @@ def answer(store: Store, turn: Turn, command: Requests) -> Iterator[Answer]:
     place = command.place
     for chunk, count in chunks if place >= 0 else ():
         if place < count:
-            for samples in store.requests(turn, [chunk], figures=command.figures):
-                yield total, samples[place : place + 1]
+            for samples in store.requests(turn, [chunk], figures=command.figures, only=place):
+                yield total, samples
             return
         place -= count
 

@@ -120,9 +120,12 @@ def _storable(sample: Iteration) -> Iteration:
     return msgspec.structs.replace(sample, **wrong) if wrong else sample
 
 
-def requests_of(row: sqlite3.Row, turn: Turn, *, figures: bool = False) -> list[Iteration]:
-    """Read requests of `turn` from a row of `requests`; with `figures` without their texts and arrivals."""
-    samples = chunks.unpack(*_chunk(row, turn), RANGES, figures=figures)
+def requests_of(row: sqlite3.Row, turn: Turn, *, figures: bool = False, only: int | None = None) -> list[Iteration]:
+    """Read requests of `turn` from a row of `requests`; with `figures` without their texts and arrivals.
+
+    With `only` the one at this place is read, and no other.
+    """
+    samples = chunks.unpack(*_chunk(row, turn), RANGES, figures=figures, only=only)
     for sample in samples:
         check_texts(sample)
     return samples

@@ -56,13 +56,15 @@ def chunks(connection: sqlite3.Connection, turn: Turn) -> list[tuple[int, int]]:
     return found
 
 
-def read_chunk(connection: sqlite3.Connection, turn: Turn, place: int, *, figures: bool = False) -> list[Iteration]:
+def read_chunk(
+    connection: sqlite3.Connection, turn: Turn, place: int, *, figures: bool = False, only: int | None = None
+) -> list[Iteration]:
     """Return the requests of a turn in one chunk, in the order in which they ended. Raises ValueError.
 
-    With `figures` they have no texts and no arrivals.
+    With `figures` they have no texts and no arrivals. With `only` the one at this place of the chunk is the only one.
     """
     read = rows(connection, "SELECT count, packed FROM requests WHERE seq = ?", (place,))
-    return [sample for row in read for sample in requests_of(row, turn, figures=figures)]
+    return [sample for row in read for sample in requests_of(row, turn, figures=figures, only=only)]
 
 
 def read_columns(connection: sqlite3.Connection, turn: Turn, place: int) -> list[RequestColumns]:

@@ -2,6 +2,7 @@
 
     python -m tests.bench.keys [--rounds 12] [--streams 32] [--size 120x40]
     python -m tests.bench.keys --load 256 [--rounds 12]
+    python -m tests.bench.keys --requests 100000 [--rounds 12]    (see tests.bench.large_turn)
 
 The monitor follows a run of three truth servers whose iterations take 0.3 s; other processes run that many streams of
 `llmtui accuracy`, as `tests.bench.soak` does. Keys are pressed at random moments. The change is complete with the first
@@ -26,6 +27,7 @@ from pathlib import Path
 
 from llmtui.accuracy.pty_monitor import Screen, monitor_argv
 from llmtui.stats.summary import percentile
+from tests.bench import large_turn
 from tests.bench.common import ESCAPES, command_line, heading, load_config, size, truth_config
 from tests.bench.soak import ROOT, Child
 from tests.bench.soaked import Order
@@ -149,7 +151,12 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument("--size", default="120x40")
     parser.add_argument("--load", type=int, default=0, metavar="N", help="streams of a load, instead of the race")
+    parser.add_argument("--requests", type=int, default=0, metavar="N", help="the page of a turn of N requests instead")
     arguments = parser.parse_args()
+    if arguments.requests:
+        print(heading(f"the page of a turn of {arguments.requests} requests at 120x40"))
+        large_turn.measure(arguments.requests, arguments.rounds)
+        return
     columns, rows = size(arguments.size)
     rng = random.Random(5)
     keys = keys_of_load(arguments.load) if arguments.load else KEYS
