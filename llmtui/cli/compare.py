@@ -16,6 +16,7 @@ from llmtui.cli.output import STDOUT, output_columns, report, write_output
 from llmtui.cli.run_groups import earlier, groups, load_one
 from llmtui.model.errors import UsageError
 from llmtui.runview.against import side_of
+from llmtui.runview.found_changes import WITHIN, FoundChange, found_change
 from llmtui.runview.run import RunView
 from llmtui.stats.compare import digits, jointly, times
 from llmtui.stats.compare_runs import across, counting, paired
@@ -32,6 +33,8 @@ from llmtui.text.format import DASH, plural, scale_of
 
 _NAME = 32
 _SENTENCE = 4_000
+#: Differences of two runs that are of single levels, or of the objectives, which are compared apart.
+_OF_LEVELS = frozenset({"load", "objectives"})
 #: The number of right-aligned columns, between the names and the slowdown.
 _NUMBERS = 4
 
@@ -66,13 +69,14 @@ def compare_runs(
         after=[_side(stored) for stored in found.b[:-1]],
         earlier=[_side(stored) for stored in found.earlier],
     )
+    changes = _found_changes(one, two, comparison)
     gated = Gated(percent, *gate(comparison, percent)) if percent is not None else None
     for word, stored, side in (("A", one, found.a), ("B", two, found.b)):
         if stored.state == "running":
             report(f"run {word} is still running; comparing its iterations so far")
         if len(side) < count:
             report(f"{word} has {len(side)} runs with the same setup and label, not {count}; comparing these")
-    written = _write(found, comparison, gated, json_file)
+    written = _write(found, comparison, changes, gated, json_file)
     if not any(o.n_a and o.n_b for o in comparison.outcomes):
         report("nothing to compare: no backend has samples in both runs")
         return exit_codes.FAILED
@@ -106,9 +110,28 @@ def _loaded(path: str, first: str, second: str, count: int) -> _Loaded:
 
 
 def _side(stored: StoredRun) -> Side:
+    return side_of(_view(stored))
+
+
+def _view(stored: StoredRun) -> RunView:
     run_view = RunView(stored.plan, keep=0)
     run_view.apply(stored.hello())
-    return side_of(run_view)
+    run_view.ended = stored.state != "running"
+    return run_view
+
+
+def _found_changes(one: StoredRun, two: StoredRun, comparison: Across) -> list[FoundChange]:
+    """How the newest runs compare in what they found of a load; [] for races, and where the work differed."""
+    if not (one.plan.levels and two.plan.levels):
+        return []
+    views = _view(one), _view(two)
+    unlike = {d.backend for d in comparison.differences if d.level == "void" and d.code not in _OF_LEVELS}
+    changes = []
+    for outcome in comparison.outcomes:
+        if not unlike & {"", outcome.a}:
+            change = found_change(*views, (outcome.a, outcome.b), outcome.names)
+            changes += [change] if change is not None else []
+    return changes
 
 
 def _pairs(a: Side, b: Side, named: Sequence[str]) -> list[tuple[str, str]]:
@@ -156,16 +179,24 @@ def _report_gate(gated: Gated, *, relative: bool) -> None:
         report(f"{name} passed{', relative to the other backends' if relative else ''}")
 
 
-def _write(found: _Loaded, comparison: Across, gated: Gated | None, json_file: Path | None) -> bool:
+def _write(
+    found: _Loaded, comparison: Across, changes: Sequence[FoundChange], gated: Gated | None, json_file: Path | None
+) -> bool:
     """Print the comparison and write `json_file`. Return False if that cannot be written."""
-    document = comparison_json(found.a[-1], found.b[-1], comparison, gated)
+    document = comparison_json(found.a[-1], found.b[-1], comparison, gated, changes)
     if json_file == STDOUT:
         return write_output(STDOUT, document)
-    print(comparison_text(found.a, found.b, comparison, output_columns()), end="")
+    print(comparison_text(found.a, found.b, comparison, output_columns(), changes), end="")
     return json_file is None or write_output(json_file, document)
 
 
-def comparison_text(a: Sequence[StoredRun], b: Sequence[StoredRun], comparison: Across, width: int) -> str:
+def comparison_text(
+    a: Sequence[StoredRun],
+    b: Sequence[StoredRun],
+    comparison: Across,
+    width: int,
+    changes: Sequence[FoundChange] = (),
+) -> str:
     """Both runs, the table, a sentence per backend, and the other differences, at most `width` columns wide.
 
     `a` and `b` are the runs of the sides, oldest first.
@@ -178,6 +209,11 @@ def comparison_text(a: Sequence[StoredRun], b: Sequence[StoredRun], comparison: 
     for common in comparison.common:
         if common.shown:
             lines += wrapped(sanitize(common.sentence, _SENTENCE), width)
+    for change in changes:
+        for text in change.sentences:
+            lines += wrapped(sanitize(text, _SENTENCE), width)
+    if changes and a[-1].plan.run != b[-1].plan.run:
+        lines += wrapped(WITHIN, width)
     if note := jointly([o.comparison for o in comparison.outcomes if o.comparison is not None]):
         lines += wrapped(note, width)
     if any(MOST in (o.n_a, o.n_b) for o in comparison.outcomes):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from llmtui.model import Struct
+from llmtui.runview.found_changes import FoundChange
 from llmtui.stats.run_outcomes import Across, Common, Outcome
 from llmtui.store.rows import StoredRun
 
@@ -26,7 +30,13 @@ class Gated(Struct, frozen=True):
         return False if self.broken else None if self.silent else True
 
 
-def comparison_json(one: StoredRun, two: StoredRun, comparison: Across, gated: Gated | None) -> str:
+def comparison_json(
+    one: StoredRun,
+    two: StoredRun,
+    comparison: Across,
+    gated: Gated | None,
+    changes: Sequence[FoundChange] = (),
+) -> str:
     """The comparison as an indented JSON document.
 
     `a` and `b` are the runs, `runs_a` and `runs_b` the ids of all runs of either side. Each item of `backends` has its
@@ -41,7 +51,8 @@ def comparison_json(one: StoredRun, two: StoredRun, comparison: Across, gated: G
     counts the runs of the history that say how much runs differ. `failed_a` of `tried_a` iterations failed in A;
     `fails_more` is true if B fails significantly more often. `common` says what the backends have in common: see
     llmtui.stats.run_outcomes. `differences` are the other differences between the runs. `gate` is null if none was
-    requested; its `holds` is null if it is undecided.
+    requested; its `holds` is null if it is undecided. `loads` has an item for each backend of a load: how the knees,
+    the largest levels within the objectives and the attainments compare (llmtui.runview.found_changes).
     """
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -67,6 +78,7 @@ def comparison_json(one: StoredRun, two: StoredRun, comparison: Across, gated: G
             "broken": gated.broken,
             "silent": gated.silent,
         },
+        "loads": msgspec.to_builtins(list(changes)),
     }
     # ASCII only, so that no C1 control and no bidi mark reaches a terminal.
     return json.dumps(document, indent=2).replace("\x7f", "\\u007f") + "\n"

@@ -38,13 +38,13 @@ class Found(Struct, frozen=True):
     def decided(self) -> bool | None:
         """Whether the search has a clear result, None before its end or without a probe.
 
-        A knee that was not reached is unknown, and levels may be left that may keep the objectives or not.
+        A knee that was not reached is unknown. Levels may be left that keep the objectives or not.
         """
         if not self.over or not self.probes:
             return None
         if self.most is not None:
             return self.most.undecided is None
-        return self.knee is not None and self.knee.reached and self.knee.sure
+        return self.knee is not None and self.knee.reached
 
 
 #: What was found of each backend, and for which turns and state it was computed.
@@ -238,8 +238,7 @@ def _open_words(run_view: RunView, found: Found) -> str:
     measured = [probe.streams for probe in found.probes if probe.measured]
     if found.knee is None or not measured:
         return "as fewer than two levels could be measured"
-    at = plural(measured[-1], "stream")
-    return f"beyond {at}, where the throughput may still grow" if found.knee.reached else f"beyond {at}"
+    return f"beyond {plural(measured[-1], 'stream')}"
 
 
 def _kept_share(most: MostStreams, streams: int) -> str:

@@ -25,6 +25,7 @@ from llmtui.ui.charts.load_chart_data import (
     TurnChart,
     TurnSoFar,
 )
+from llmtui.ui.found_marks import found_marks
 from llmtui.ui.text.format import name_text
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.attempts import shown_attempt
@@ -168,7 +169,10 @@ def _of_levels(
     log_by_default: bool,
     so_far: TurnSoFar | None,
 ) -> LevelsChart:
-    limits: dict[str, float] = {str(key): limit for key, limit in view.run_view.plan.slo.limits.items()}
+    plan = view.run_view.plan
+    limits: dict[str, float] = {str(key): limit for key, limit in plan.slo.limits.items()}
+    if limits:
+        limits["attainment"] = plan.slo.share
     return LevelsChart(
         "ttft" if kind == "ttft" else "load",
         metric,
@@ -183,6 +187,8 @@ def _of_levels(
         hidden=_hidden(view),
         ascii_only=view.ascii_only,
         reason=_why_empty(view, series),
+        for_objectives=plan.load.search == "slo",
+        found=found_marks(view, levels) if kind == "load" else (),
     )
 
 

@@ -4,46 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-import msgspec
 
 from llmtui.export.csv import results_csv
 from llmtui.export.farewell import farewell
 from llmtui.export.json import run_json
 from llmtui.export.jsonl import search_lines
 from llmtui.export.table import summary_table
-from llmtui.model import Load, Slo, TurnDone
-from llmtui.runview.run import RunView
+from llmtui.model import Load, Slo
 from llmtui.runview.search import result_level, search_sentences, search_text, undecided_text
-from tests import build, loads
-
-KNEE = Load(concurrency=[1, 16], requests=40, search="knee")
-SLO = Load(concurrency=[1, 16], requests=40, search="slo")
-
-
-def throughput(slots: int, load: Load) -> Callable[[int, int], Mapping[str, Any]]:
-    """Fields of the turns of a server with slots: its throughput differs a little from round to round."""
-
-    def of(number: int, level: int) -> Mapping[str, Any]:
-        streams = load.levels[level - 1].streams
-        return {"output_tokens_per_s": 100.0 * min(streams, slots) * (1 + 0.004 * (-1) ** number)}
-
-    return of
-
-
-def searched(load: Load, probed: Mapping[str, list[int]], fields: Mapping[str, Any], slo: Slo | None = None) -> RunView:
-    """A view of a finished search, in which each backend had turns at its own levels."""
-    plan = loads.plan(*probed, load=load, iterations=6)
-    view = build.run_view(msgspec.structs.replace(plan, slo=slo or Slo()), keep=0)
-    for name, levels in probed.items():
-        for level in levels:
-            for number in range(1, 7):
-                made = loads.turn(name, number, level, **fields[name](number, level))
-                view.apply(TurnDone(turn=made))
-        view.apply(build.changed(name, planned=6, slots=16))
-    return view
+from tests import loads
+from tests.runview.searched import KNEE, SLO, keeping, searched, throughput
 
 
 def test_the_sentences_of_a_search_for_the_knee() -> None:
@@ -66,10 +38,6 @@ def test_what_was_not_reached_is_a_lower_bound() -> None:
     view = searched(KNEE, {"a": [1, 2, 4, 8, 16]}, {"a": throughput(1000, KNEE)})
     assert search_sentences(view) == ["knee of a: not reached up to 16 streams (1600 output tokens/s), so at 9 or more"]
     assert search_text(view, "a") == "knee 9 or more"
-
-
-def keeping(most: int) -> Callable[[int, int], Mapping[str, Any]]:
-    return lambda _, level: {"kept": 40 if level <= most else 10, "missed": 0 if level <= most else 30}
 
 
 def test_the_sentences_of_a_search_for_the_most_streams() -> None:

@@ -21,10 +21,10 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from llmtui.model import AnyEvent, BackendChanged, Failure, IterationDone, LogTail, Note, RunChanged, RunState
+from llmtui.model import AnyEvent, BackendChanged, Failure, Hello, IterationDone, LogTail, Note, RunChanged, RunState
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.screens import run as run_screen
-from tests.ui import canned_load
+from tests.ui import canned_load, canned_search
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import answer_shown, make, settle
@@ -75,6 +75,8 @@ class Shot:
     styles: bool = False
     #: Whether it is the canned load, and not the race.
     load: bool = False
+    #: The first message of a search, in place of the race.
+    search: Hello | None = None
 
 
 _BEHIND = [IterationDone(iteration=canned.iteration("llama.cpp", n)) for n in (7, 8)]
@@ -113,6 +115,8 @@ _LOAD_COURSE: list[AnyEvent] = [
 _LOAD_BESIDE: list[AnyEvent] = [
     canned_load.turn_done(name, 1, level, **canned_load.beside(level)) for level in (1, 3) for name in canned_load.NAMES
 ]
+#: The probes of a search so far.
+_HALF = {"four": (1, 2, 4), "two": (1, 2, 4)}
 SHOTS = (
     Shot("running-dark", styles=True),
     Shot("running-light", theme="light", styles=True),
@@ -174,6 +178,23 @@ SHOTS = (
     Shot("load-export", keys=["E", "down"], load=True),
     Shot("load-help", keys=["question_mark"], load=True),
     Shot("load-verdict", done=10, events=canned_load.done_events(), keys=["v"], load=True),
+    Shot("search", events=[canned_search.tick("four", 4)], search=canned_search.hello(_HALF)),
+    Shot("search-120x40", (120, 40), events=[canned_search.tick("four", 8)], search=canned_search.hello(_HALF)),
+    Shot("search-done", events=canned_search.done_events(), search=canned_search.hello(), styles=True),
+    Shot(
+        "search-objectives-200x50",
+        (200, 50),
+        events=canned_search.done_events(),
+        search=canned_search.hello(load=canned_search.OBJECTIVES),
+    ),
+    Shot(
+        "search-undecided-ascii",
+        events=canned_search.done_events(),
+        keys=["m", "m"],
+        search=canned_search.hello(load=canned_search.OBJECTIVES, few=True),
+        marker="ascii",
+    ),
+    Shot("search-verdict", events=canned_search.done_events(), keys=["v"], search=canned_search.hello()),
 )
 
 
@@ -216,9 +237,13 @@ async def take(shot: Shot) -> str:
         os.environ.pop("NO_COLOR", None)
         if shot.no_color:
             os.environ["NO_COLOR"] = "1"
-        hello = canned_load.hello(shot.done) if shot.load else canned.hello(done=shot.done)
-        link = (canned_load.LoadLink if shot.load else FakeLink)(hello, *canned.samples(), *shot.events)
-        app = make(link, canned_load.plan() if shot.load else None, theme=shot.theme, marker=shot.marker)
+        raced = canned_load.hello(shot.done) if shot.load else canned.hello(done=shot.done)
+        hello = shot.search or raced
+        link = (canned_load.LoadLink if shot.load else FakeLink)(
+            hello, *(() if shot.search else canned.samples()), *shot.events
+        )
+        plan = canned_load.plan() if shot.load else shot.search.plan if shot.search else None
+        app = make(link, plan, theme=shot.theme, marker=shot.marker)
         app.wall = lambda: NOON
         app.view.now = lambda: 1000.0
         app.view.run_changed()

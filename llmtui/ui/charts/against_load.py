@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from llmtui.text.format import plural
 from llmtui.ui.charts.axes import AnyScale
+from llmtui.ui.charts.found_strip import rows_of, strip
 from llmtui.ui.charts.load_chart_data import LevelsChart, LevelSeries, scale_of_values
 from llmtui.ui.charts.plotext_canvas import Mark, Tick, canvas_columns, laid_over_axes
 from llmtui.ui.charts.slots import places_of, stroke
@@ -23,6 +24,8 @@ HOLLOW = "○"
 _DOTS = "⣀⠤⠒⠉"
 #: An objective further from all values than this is only named.
 _FAR = 2.0
+#: The same in a search for the most streams that keep it.
+_FAR_IN_SEARCH = 10.0
 #: The blank cells between two levels whose marks have figures.
 _BETWEEN_LEVELS = 3
 
@@ -31,10 +34,12 @@ Cells = dict[tuple[int, int], Mark]
 
 def draw_levels(chart: LevelsChart, width: int, height: int) -> tuple[list[Line], str]:
     """Draw the points with both axes in `height` lines. Return them with the caption of the horizontal axis."""
-    rows = height - 2
+    strips = rows_of(chart.found, height - 2)
+    rows = height - 2 - strips
     values = _values(chart)
     objective = chart.in_unit(chart.objective) if chart.objective is not None else None
-    inside = objective is not None and min(values) / _FAR <= objective <= max(values) * _FAR
+    far = _FAR_IN_SEARCH if chart.for_objectives else _FAR
+    inside = objective is not None and min(values) / far <= objective <= max(values) * far
     scale = scale_of_values([*values, objective] if inside and objective is not None else values, rows, log=chart.log)
     ticks: list[Tick] = [(scale.cell(tick), label) for tick, label in zip(scale.ticks, scale.labels, strict=True)]
     columns = canvas_columns(ticks, width)
@@ -54,9 +59,10 @@ def draw_levels(chart: LevelsChart, width: int, height: int) -> tuple[list[Line]
     )
     if chart.shown is not None and count > 1:
         body[-1] = _marked(body[-1], chart.levels[chart.shown], width - columns + middles[chart.shown])
+    below = [strip(mark, count, width, columns, chart.ascii_only) for mark in chart.found] if strips else []
     blank: Line = ((" " * width, ""),)
     caption = _caption(chart, width, inside=inside, hollow=hollow, left_out=left_out, strokes=strokes)
-    return [blank] * (rows - scale.cells) + body, caption
+    return [*[blank] * (rows - scale.cells), *body, *below], caption
 
 
 def _drawn(chart: LevelsChart) -> list[LevelSeries]:

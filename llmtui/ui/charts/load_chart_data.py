@@ -12,6 +12,7 @@ from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text.format import Scale, Unit, percent_text, scale_of, unit_of
 from llmtui.ui.charts.axes import AnyScale, log_scale_for, scale_for
 from llmtui.ui.charts.chart_data import Kind
+from llmtui.ui.charts.found_strip import FoundMark
 from llmtui.ui.text.spans import Role, series_role
 
 #: The values of an axis that begin above this share of its end leave out 0.
@@ -77,6 +78,10 @@ class LevelsChart:
     hidden: tuple[tuple[int, str], ...] = ()
     ascii_only: bool = False
     reason: str = ""
+    #: Whether a search looks for the most streams within the objectives, so that these matter most.
+    for_objectives: bool = False
+    #: What a search has found of the backends.
+    found: tuple[FoundMark, ...] = ()
 
     @functools.cached_property
     def unit(self) -> Unit:
