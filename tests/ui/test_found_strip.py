@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmtui.ui.charts.found_strip import FoundMark, place_of, rows_of, strip
+from llmtui.ui.charts.found_strip import FoundMark, on_axis, place_of, rows_of, strip
 
 
 @pytest.mark.parametrize(("streams", "place"), [(1, 0.0), (2, 1.0), (3, 1.5), (4, 2.0), (6, 2.5), (8, 3.0), (16, 3.0)])
@@ -32,3 +32,10 @@ def test_the_chart_keeps_its_room() -> None:
     marks = [FoundMark(n, "") for n in range(5)]
     assert [rows_of(marks[:2], rows) for rows in (7, 8)] == [0, 2]
     assert rows_of(marks, 30) == 0, "the panels of many backends say it"
+
+
+def test_without_room_below_the_marks_are_on_the_axis() -> None:
+    marks = [FoundMark(0, "", at=1, low=0, high=2), FoundMark(1, "", at=1)]
+    line = on_axis(((f"  └{'─' * 40}", "dim"),), marks, 4, 43, 40, False)
+    text = "".join(part for part, _ in line)
+    assert text == f"  └{'─' * 4}{'━' * 10}●+{'━' * 9}{'─' * 15}"

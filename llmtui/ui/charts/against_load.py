@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from llmtui.text.format import plural
 from llmtui.ui.charts.axes import AnyScale
-from llmtui.ui.charts.found_strip import rows_of, strip
+from llmtui.ui.charts.found_strip import on_axis, rows_of, strip
 from llmtui.ui.charts.load_chart_data import LevelsChart, LevelSeries, scale_of_values
 from llmtui.ui.charts.plotext_canvas import Mark, Tick, canvas_columns, laid_over_axes
 from llmtui.ui.charts.slots import places_of, stroke
@@ -59,6 +59,8 @@ def draw_levels(chart: LevelsChart, width: int, height: int) -> tuple[list[Line]
     )
     if chart.shown is not None and count > 1:
         body[-1] = _marked(body[-1], chart.levels[chart.shown], width - columns + middles[chart.shown])
+    if chart.found and not strips:
+        body[-2] = on_axis(body[-2], chart.found, count, width, columns, chart.ascii_only)
     below = [strip(mark, count, width, columns, chart.ascii_only) for mark in chart.found] if strips else []
     blank: Line = ((" " * width, ""),)
     caption = _caption(chart, width, inside=inside, hollow=hollow, left_out=left_out, strokes=strokes)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from llmtui.text.cells import cells_wide
 from llmtui.ui.text.format import shape
-from llmtui.ui.text.spans import Line, Role, Span, fit, series_role
+from llmtui.ui.text.spans import Line, Role, Span, fit, overlay, series_role
 
 #: The fewest rows that the chart keeps above these lines.
 _LEAST_ROWS = 6
@@ -44,22 +44,40 @@ def rows_of(marks: Sequence[FoundMark], rows: int) -> int:
     return len(marks) if len(marks) <= _MOST and rows - len(marks) >= _LEAST_ROWS else 0
 
 
+def on_axis(line: Line, marks: Sequence[FoundMark], levels: int, width: int, columns: int, ascii_only: bool) -> Line:
+    """Put the marks and their intervals on the line of the axis, where there is no room below it."""
+    taken: set[int] = set()
+    for mark in marks:
+        if mark.low is not None:
+            end = columns - 1 if mark.beyond or mark.high is None else _column(mark.high, levels, columns)
+            for x in range(_column(mark.low, levels, columns), end + 1):
+                line = overlay(line, width - columns + x, ("=" if ascii_only else "━", series_role(mark.index)))
+    for mark in marks:
+        if mark.at is not None:
+            x = _column(mark.at, levels, columns)
+            x = next((place for place in range(x, columns) if place not in taken), x)
+            taken.add(x)
+            line = overlay(line, width - columns + x, (shape(mark.index, ascii_only), series_role(mark.index)))
+    return line
+
+
+def _column(place: float, levels: int, columns: int) -> int:
+    return min(columns - 1, max(0, round((place + 0.5) * columns / levels - 0.5)))
+
+
 def strip(mark: FoundMark, levels: int, width: int, columns: int, ascii_only: bool) -> Line:
     """Draw the line of a backend; the axis takes the last `columns` of its `width` cells."""
     role = series_role(mark.index)
     cells: dict[int, Span] = {}
 
-    def column(place: float) -> int:
-        return min(columns - 1, max(0, round((place + 0.5) * columns / levels - 0.5)))
-
     if mark.low is not None:
-        start = column(mark.low)
-        end = columns - 1 if mark.beyond or mark.high is None else column(mark.high)
+        start = _column(mark.low, levels, columns)
+        end = columns - 1 if mark.beyond or mark.high is None else _column(mark.high, levels, columns)
         ends = ("├", (">" if ascii_only else "►") if mark.beyond else "┤")
         for x in range(start, end + 1) if end > start else ():
             cells[x] = (ends[0] if x == start else ends[1] if x == end else "─", role)
     if mark.at is not None:
-        cells[column(mark.at)] = (shape(mark.index, ascii_only), role)
+        cells[_column(mark.at, levels, columns)] = (shape(mark.index, ascii_only), role)
     _label(cells, mark, columns)
     spans: list[Span] = [(f"{shape(mark.index, ascii_only)} ".rjust(width - columns), role)]
     spans += [cells.get(x, (" ", "")) for x in range(columns)]
