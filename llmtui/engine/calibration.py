@@ -197,7 +197,9 @@ def _scaled(run: Run, mix: Mix, calibration: Calibration) -> Calibration:
     # A prompt may be a little longer than planned.
     scale = 0.98 * contexts[least] / mix.longest
     text = f"the longest request of the mix {mix.name} has {mix.longest:,} tokens, and the context of {least} has "
-    text += f"{contexts[least]:,}: all lengths are scaled to {scale:.0%}"
+    text += f"{contexts[least]:,}: all lengths are scaled to {100 * scale:.2g}%, "
+    median, longest = (round(mix.prompts.at(share) * scale / mix.divisor) for share in (0.5, 1.0))
+    text += f"so prompts have up to {longest:,} tokens (median {median:,})"
     run.add_note(Note(text=text, level="warning"))
     return msgspec.structs.replace(calibration, scale=scale)
 

@@ -6,7 +6,8 @@ Writes a file of JSON Lines, then reads it in new processes as a run does: the c
 gets its first slice, shuffled and in order, which then asks 1,000 prompts. The check finds where the prompts are, and
 the worker gets that with its slice. "resumed" is a run that is continued: nothing was found before. Times are in s, the
 memory is what the process needs beyond that for a file of ten lines (VmHWM). Goals: the first prompt within 1 s, also
-of a resumed run, and no more memory for a million lines than for ten thousand.
+of a resumed run, and no more memory for a million lines than for ten thousand. "mix chat" asks as many
+synthetic prompts as the file has lines, without a file.
 """
 
 from __future__ import annotations
@@ -39,12 +40,14 @@ if what == "check":
 else:
     if what == "shuffled": use_index(Prompts(file=path), index.read_bytes())
     sample = "in order" if what == "in order" else "shuffled"
-    source = open_source(Prompts(file=path, sample=sample), "seed")
+    mix = what.removeprefix("mix ") if what.startswith("mix ") else ""
+    source = open_source(Prompts(mix=mix) if mix else Prompts(file=path, sample=sample), "seed")
+    last_one = int(Path(path).stem) if mix else 1000
     source.prompt(1)
     first = time.monotonic() - began
     used = time.process_time() - cpu
     began = time.monotonic()
-    for number in range(2, 1001): source.prompt(number)
+    for number in range(2, last_one + 1): source.prompt(number)
     found, last = number, (time.monotonic() - began) / number
 peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(first, used, last, peak, found)
@@ -63,7 +66,7 @@ def main() -> None:
         base: dict[str, int] = {}
         for lines in (10, 10_000, options.lines):
             path = _written(Path(folder) / f"{lines}.jsonl", lines, options.words)
-            for what in ("check", "shuffled", "resumed", "in order"):
+            for what in ("check", "shuffled", "resumed", "in order", "mix chat"):
                 first, used, each, peak, _ = _read(path, what)
                 base.setdefault(what, int(peak))
                 size, more = os.path.getsize(path) / 1e6, (int(peak) - base[what]) / 1024

@@ -83,7 +83,8 @@ def test_short_prompts_correct_the_overhead_and_long_ones_the_words() -> None:
 async def test_a_published_mix_is_scaled_to_the_smallest_context() -> None:
     plan = mix_of("chat", counting("a", "--slots", "4", "--context", "1024"), counting("b"))
     run = await finished(plan)
-    assert any("all lengths are scaled to 20%" in text for text in notes_of(run))
+    words = "all lengths are scaled to 20%, so prompts have up to 877 tokens (median 206)"
+    assert any(words in text for text in notes_of(run)), notes_of(run)
     samples = measured(plan)
     assert all((s.prompt_tokens or 0) + (s.output_tokens or 0) <= 1024 for s in samples)
 
