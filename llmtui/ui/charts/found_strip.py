@@ -62,7 +62,13 @@ def on_axis(line: Line, marks: Sequence[FoundMark], levels: int, width: int, col
 
 
 def _column(place: float, levels: int, columns: int) -> int:
-    return min(columns - 1, max(0, round((place + 0.5) * columns / levels - 0.5)))
+    """The column of a place: a whole one is under the label of its level."""
+
+    def middle(level: int) -> int:
+        return (level * columns // levels + (level + 1) * columns // levels - 1) // 2
+
+    below = int(place)
+    return min(columns - 1, round(middle(below) + (middle(below + 1) - middle(below)) * (place - below)))
 
 
 def strip(mark: FoundMark, levels: int, width: int, columns: int, ascii_only: bool) -> Line:
