@@ -52,18 +52,18 @@ class Followed:
         self.events: list[AnyEvent] = []
         self._stream = client.events()
 
-    async def until(self, holds: Callable[[RunView], bool]) -> RunView:
+    async def until(self, holds: Callable[[RunView], bool], deadline_s: float = DEADLINE_S) -> RunView:
         """Apply events until `holds`. Fails if the engine exits or the deadline passes before."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(deadline_s):
             while not holds(self.run_view):
                 event = await anext(self._stream)
                 self.events.append(event)
                 self.run_view.apply(event)
         return self.run_view
 
-    async def until_done(self) -> RunView:
+    async def until_done(self, deadline_s: float = DEADLINE_S) -> RunView:
         """Apply events until the run is done."""
-        return await self.until(lambda run_view: run_view.run.phase == "done")
+        return await self.until(lambda run_view: run_view.run.phase == "done", deadline_s)
 
 
 @asynccontextmanager

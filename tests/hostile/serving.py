@@ -20,6 +20,8 @@ from llmtui.accuracy.pty_monitor import Screen
 from tests.scripted import CLOSE, SSE_HEAD, Scripted, Step, scripted
 
 LLMTUI = [sys.executable, "-m", "llmtui"]
+#: For a command that hangs; other tests may take the processor meanwhile.
+DEADLINE_S = 100.0
 
 #: One of each kind of active content. HOSTILE is inside sequences that a terminal does not display.
 PAYLOAD = (
@@ -126,7 +128,7 @@ def llmtui(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedPr
         stdin=subprocess.DEVNULL,
         cwd=folder,
         env=environment(folder, **more),
-        timeout=60,
+        timeout=DEADLINE_S,
         check=False,
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +21,7 @@ from llmtui.servers.environment import withheld_variables
 from llmtui.servers.process_tree import GuardedProcess
 from llmtui.wire.common import host_and_port
 from tests.engine.helpers import engine_for, plan_of, truth_backend
-from tests.hostile.serving import llmtui
+from tests.hostile.serving import DEADLINE_S, llmtui
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, scripted, token
 
 NOT_FOUND = b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"
@@ -187,7 +186,10 @@ async def test_the_transport_connects_to_the_decoded_zone_id(
 
 @pytest.fixture
 def silent() -> Iterator[list[str]]:
-    """Servers that accept connections and never reply."""
+    """Servers that accept connections and never reply: each times out after 10 s, fifty in sequence after 500 s.
+
+    DEADLINE_S is far below that, and far above 10 s, since other tests may take the processor.
+    """
     with ExitStack() as stack:
         listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(50)]
         yield [f"http://127.0.0.1:{listener.getsockname()[1]}" for listener in listeners]
@@ -195,14 +197,11 @@ def silent() -> Iterator[list[str]]:
 
 @pytest.mark.slow
 async def test_fifty_silent_backends_delay_a_good_one_no_longer_than_one(silent: list[str]) -> None:
-    """Each times out after 10 s. In sequence they would take more than eight minutes."""
     backends = [Backend(name=f"silent {n}", url=url, model="m") for n, url in enumerate(silent)]
     plan = plan_of(*backends, truth_backend("good"), iterations=1, warmup=0)
     async with engine_for(plan) as run:
         await run.until(lambda run_view: all(run_view.backends[b.name].state.state == "loading" for b in backends))
-        began = time.monotonic()
-        run_view = await run.until_done()
-        assert time.monotonic() - began < 25.0
+        run_view = await run.until_done(DEADLINE_S)
         assert {run_view.backends[b.name].state.state for b in backends} == {"failed"}
         assert run_view.backends["good"].state.state == "done"
 
@@ -225,9 +224,7 @@ async def test_one_of_several_loading_backends_can_be_stopped(silent: list[str])
 def test_check_queries_silent_backends_concurrently(silent: list[str], tmp_path: Path) -> None:
     blocks = [f'[[backend]]\nname = "silent {n}"\nurl = "{url}"\nmodel = "m"\n' for n, url in enumerate(silent)]
     (tmp_path / "c.toml").write_text("\n".join(blocks))
-    began = time.monotonic()
     done = llmtui(tmp_path, "check", "c.toml")
-    assert time.monotonic() - began < 25.0
     lines = done.stdout.decode().splitlines()
     assert [line.partition("  ")[0].strip() for line in lines] == [f"silent {n}" for n in range(50)]
     assert all("connects, but does not reply within 10 s" in line for line in lines)
