@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,18 +74,25 @@ def test_a_run_without_a_stream_is_measured(streams: str, code: int, said: str, 
     assert [row.state for row in runs(tmp_path)] == ["done"]
 
 
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a config of a server that is up, and the history of one run of it."""
+    folder = tmp_path_factory.mktemp("measured")
+    with odd() as server:
+        write_config(folder, server.url)
+        assert shell("llmtui run c.toml -q", folder).returncode == 0
+        yield folder
+
+
 @pytest.mark.parametrize(
     "command",
     ["history", "--help", "export R", "check c.toml"],
 )
-def test_every_command_survives_a_lost_output(command: str, tmp_path: Path) -> None:
-    with odd() as server:
-        write_config(tmp_path, server.url)
-        assert shell("llmtui run c.toml -q", tmp_path).returncode == 0
-        command = command.replace("R", runs(tmp_path)[0].run)
-        closed = shell(f"llmtui {command} >&-", tmp_path)
-        full = shell(f"llmtui {command} > /dev/full", tmp_path)
-        broken = shell(f"llmtui {command} | true", tmp_path)
+def test_every_command_survives_a_lost_output(command: str, measured: Path) -> None:
+    command = command.replace("R", runs(measured)[0].run)
+    closed = shell(f"llmtui {command} >&-", measured)
+    full = shell(f"llmtui {command} > /dev/full", measured)
+    broken = shell(f"llmtui {command} | true", measured)
     assert closed.returncode == (1 if command.startswith("export") else 0), closed.stderr
     assert (full.returncode, broken.returncode) == (1, 1)
     assert full.stderr.decode().endswith("llmtui: cannot write the output: No space left on device\n")
