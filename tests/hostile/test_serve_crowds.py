@@ -41,13 +41,15 @@ async def test_many_silent_connections_block_no_client(going: Served) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("files", [64, 128, 256, 1024])
-async def test_many_connections_for_a_minute_print_little_and_block_no_client(files: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("files", [64, 256, 1024])
+async def test_many_connections_print_little_and_block_no_client(files: int, tmp_path: Path) -> None:
+    """Until twice the time after which serve closes silent connections."""
+
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
     with serving(tmp_path, 1_000_000, prepare=limit) as served:
-        result = await measure(served, 300, 60.0 if files == 256 else 10.0, 20, reconnect=False)
+        result = await measure(served, 300, 2 * PATIENCE_S, 20, reconnect=False)
         assert result.failed == 0 and max(result.pages_s) < SERVED_S, result
         assert len(result.lines) <= 3
         async with page_of(served) as page:
@@ -56,7 +58,7 @@ async def test_many_connections_for_a_minute_print_little_and_block_no_client(fi
 
 @pytest.mark.slow
 async def test_repeated_waves_of_connections_block_no_client(going: Served) -> None:
-    result = await measure(going, 300, 20.0, 20, reconnect=True)
+    result = await measure(going, 300, 2 * PATIENCE_S, 20, reconnect=True)
     assert result.failed == 0 and max(result.pages_s) < SERVED_S, result
     assert result.lines == []
 
