@@ -26,6 +26,7 @@ from tests.hostile.bombs import (
     Bomb,
     bombs,
     coded,
+    documents,
     endless,
     explode,
     exploding,
@@ -62,11 +63,21 @@ async def test_memory_of_the_engine_stays_small(name: str) -> None:
     assert came.said.isprintable() and "llmtui failed" not in came.said
 
 
+def without_every_second_framing() -> list[Bomb]:
+    """Each document once, whole or streamed: each kind and each part of an answer comes in both forms."""
+    skipped = {*QUICK}
+    for number, (name, _) in enumerate(documents()):
+        skipped.add(name if (number + number // 8) % 2 else f"{name}, streamed")
+    return [bomb for bomb in bombs() if bomb.name not in skipped]
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_memory_of_the_engine_stays_small_for_all_bombs() -> None:
-    peaks = {bomb.name: (await explode(bomb, iterations=1)).peak_bytes for bomb in bombs() if bomb.name not in QUICK}
-    assert len(peaks) > 100
+async def test_memory_of_the_engine_stays_small_for_most_bombs(part: int) -> None:
+    some = without_every_second_framing()
+    assert len(some) > 75
+    peaks = {bomb.name: (await explode(bomb, iterations=1)).peak_bytes for bomb in some[part::4]}
     assert {name: peak for name, peak in peaks.items() if peak >= GOAL_BYTES} == {}
 
 
