@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 # The tests start hundreds of processes. Without compiled files each of them compiles the package again, which takes
-# more than all else that it does: an engine starts in 2.2 s of processor time instead of 0.6 s. And each worker of
-# xdist would rewrite all test files.
+# more than all else that it does. And each worker of xdist would rewrite all test files.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
