@@ -84,6 +84,23 @@ class Level(Struct, frozen=True):
         return f"{self.streams} {'user' if self.users else 'stream'}{'' if self.streams == 1 else 's'}"
 
     @property
+    def short_title(self) -> str:
+        """The title in short: "8", "2/s" or "trace"; in a grid "8x512/256"."""
+        return "x".join(filter(None, (self.short_load, self.short_cell)))
+
+    @property
+    def short_load(self) -> str:
+        """The short title without the lengths of a grid."""
+        if self.trace:
+            return "trace"
+        return f"{self.rate:g}/s" if self.open else str(self.streams)
+
+    @property
+    def short_cell(self) -> str:
+        """The lengths of a grid as numbers: "512/256" of prompt and answer, or the one that varies."""
+        return "/".join(str(length) for length in (self.prompt_tokens, self.max_tokens) if length)
+
+    @property
     def slots(self) -> int:
         """How many requests a server should be able to compute at a time for this level; 1 if it is not known."""
         return max(1, self.streams or self.cap)

@@ -26,6 +26,7 @@ from llmtui.ui.charts.load_chart_data import (
     TurnSoFar,
 )
 from llmtui.ui.found_marks import found_marks
+from llmtui.ui.level_labels import level_labels
 from llmtui.ui.text.format import name_text
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.attempts import shown_attempt
@@ -51,14 +52,6 @@ def load_chart(view: ViewState, kind: Kind) -> LoadChart:
 def _levels(view: ViewState) -> list[Level]:
     """The levels in ascending order."""
     return sorted(view.run_view.levels_shown, key=lambda level: (level.rate, level.streams))
-
-
-def _labels(levels: Sequence[Level]) -> tuple[str, ...]:
-    return tuple(f"{level.rate:g}" if level.open else str(level.streams) for level in levels)
-
-
-def _counted(levels: Sequence[Level]) -> str:
-    return "requests/s" if levels and levels[0].open else "streams"
 
 
 def _shown(view: ViewState, levels: Sequence[Level]) -> int | None:
@@ -173,13 +166,15 @@ def _of_levels(
     limits: dict[str, float] = {str(key): limit for key, limit in plan.slo.limits.items()}
     if limits:
         limits["attainment"] = plan.slo.share
+    named = level_labels(levels)
     return LevelsChart(
         "ttft" if kind == "ttft" else "load",
         metric,
-        _labels(levels),
-        _counted(levels),
+        named.labels,
+        named.counted,
         _shown(view, levels),
         series,
+        groups=named.groups,
         log=_log(view, log_by_default),
         log_by_default=log_by_default,
         objective=limits.get(metric),
@@ -266,9 +261,10 @@ def _pareto(view: ViewState) -> ParetoChart:
     closed = not (levels and levels[0].open)
     series = tuple(_pareto_series(index, one, levels, closed) for index, one in view.drawn)
     by_default = one_stands_apart([max(point.y for point in one.points) for one in series if one.points])
+    named = level_labels(levels, whole=True)
     return ParetoChart(
-        _labels(levels),
-        _counted(levels),
+        named.labels,
+        named.counted,
         "tokens/s of a stream" if closed else "tokens/s of an answer",
         series,
         log=_log(view, by_default),
@@ -290,7 +286,7 @@ def _pareto_series(index: int, one: BackendView, levels: Sequence[Level], closed
             y = percentile(total, 0.5)
             x = y / level.streams if closed else percentile(alone, 0.5) if alone else None
             if x is not None:
-                points.append(ParetoPoint(place, x, y))
+                points.append(ParetoPoint(place, x, y, level.short_cell))
         return ParetoSeries(index, _name(one), tuple(points))
 
     return _kept(one, "pareto", levels, make, index)
@@ -303,15 +299,16 @@ def _heat(view: ViewState) -> HeatChart:
     levels = _levels(view)
     metric = None if view.run_view.plan.slo.limits else view.metric
     rows = tuple(_heat_row(index, one, levels, metric) for index, one in view.drawn if one.turns)
-    counted = _counted(levels)
+    named = level_labels(levels, whole=True)
     what = "share of requests within the objectives" if metric is None else METRICS[metric].titled()
     return HeatChart(
-        f"{what}, backend and {counted}",
-        _labels(levels),
+        f"{what}, backend and {'level' if named.heads else named.counted}",
+        named.labels,
         rows,
         metric,
         _shown(view, levels),
-        counted,
+        named.counted,
+        heads=named.heads,
         reason="" if view.drawn else "all backends are hidden: x shows one",
         ascii_only=view.ascii_only,
     )

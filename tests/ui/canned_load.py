@@ -11,6 +11,7 @@ from llmtui.model import (
     AnyCommand,
     AnyEvent,
     BackendChanged,
+    Cells,
     Failure,
     Hello,
     Iteration,
@@ -33,6 +34,8 @@ from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 
 LOAD = Load(concurrency=[1, 4, 8], requests=40)
+#: The same servers in a grid of lengths.
+GRID = Load(concurrency=[1, 8], requests=40, cells=Cells(max_tokens=[64, 256], prompt_tokens=[128, 1024]))
 NAMES = ("llama.cpp", "mistral.rs", "HuggingFace")
 #: Output tokens/s at one stream, how far it grows with the streams, and the TTFT at one stream in s.
 _SERVERS = {"llama.cpp": (82.0, 6.0, 0.145), "mistral.rs": (63.0, 3.0, 0.384), "HuggingFace": (19.0, 1.2, 0.107)}
@@ -53,11 +56,12 @@ def turn(name: str, number: int, level: Level, phase: str = "measured", **change
     alone, most, ttft = _SERVERS[name]
     streams = level.streams or max(1.0, level.rate)
     rate = alone * streams / (1 + (streams - 1) / most) * (1 + rng.gauss(0, 0.02))
-    ttft_s = ttft * (1 + (streams - 1) / 3) * (1 + rng.gauss(0, 0.03))
-    latency_s = 64 * streams / rate
+    ttft_s = ttft * (1 + (streams - 1) / 3) * (1 + rng.gauss(0, 0.03)) * (1 + level.prompt_tokens / 512)
+    length = level.max_tokens or 64
+    latency_s = length * streams / rate + ttft_s * (level.prompt_tokens > 0)
     firsts, whole, tokens = Buckets(), Buckets(), Buckets()
     firsts.add(ttft_s * (1 + abs(rng.gauss(0, 0.2))) for _ in range(40))
-    tokens.add((latency_s - ttft_s) / 63 * (1 + abs(rng.gauss(0, 0.02))) for _ in range(40))
+    tokens.add((latency_s - ttft_s) / (length - 1) * (1 + abs(rng.gauss(0, 0.02))) for _ in range(40))
     whole.add(latency_s * (1 + abs(rng.gauss(0, 0.05))) for _ in range(40))
     usual: dict[str, Any] = {
         "run": "r1",
@@ -65,14 +69,14 @@ def turn(name: str, number: int, level: Level, phase: str = "measured", **change
         "seq": number * 100 + level.number,
         "latency_s": latency_s,
         "ttft_s": ttft_s,
-        "tpot_s": (latency_s - ttft_s) / 63,
-        "itl_s": (latency_s - ttft_s) / 63,
-        "tokens_per_s": 63 / (latency_s - ttft_s),
+        "tpot_s": (latency_s - ttft_s) / (length - 1),
+        "itl_s": (latency_s - ttft_s) / (length - 1),
+        "tokens_per_s": (length - 1) / (latency_s - ttft_s),
         "output_tokens_per_s": rate,
-        "requests_per_s": rate / 64,
-        "delivered_rate": rate / 64,
-        "window_s": 40 * 64 / rate,
-        "elapsed_s": 50 * 64 / rate,
+        "requests_per_s": rate / length,
+        "delivered_rate": rate / length,
+        "window_s": 40 * length / rate,
+        "elapsed_s": 50 * length / rate,
         "in_flight": float(streams) * 0.99,
         "in_flight_most": round(streams),
         "foreign_cpu": 0.21 if number == 4 else 0.03,

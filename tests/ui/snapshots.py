@@ -21,7 +21,18 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from llmtui.model import AnyEvent, BackendChanged, Failure, Hello, IterationDone, LogTail, Note, RunChanged, RunState
+from llmtui.model import (
+    AnyEvent,
+    BackendChanged,
+    Failure,
+    Hello,
+    IterationDone,
+    Load,
+    LogTail,
+    Note,
+    RunChanged,
+    RunState,
+)
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.screens import run as run_screen
 from tests.ui import canned_load, canned_search
@@ -77,6 +88,8 @@ class Shot:
     load: bool = False
     #: The first message of a search, in place of the race.
     search: Hello | None = None
+    #: The load of the canned one.
+    shape: Load = canned_load.LOAD
 
 
 _BEHIND = [IterationDone(iteration=canned.iteration("llama.cpp", n)) for n in (7, 8)]
@@ -165,6 +178,10 @@ SHOTS = (
     Shot("load-turn", events=_LOAD_COURSE, keys=["c", "c", "c"], load=True, styles=True),
     Shot("load-pareto-120x40", (120, 40), events=_LOAD_COURSE, keys=["c"], load=True),
     Shot("load-heat-120x40", (120, 40), events=_LOAD_COURSE, keys=["c", "c", "c"], load=True),
+    Shot("grid-120x40", (120, 40), load=True, shape=canned_load.GRID),
+    Shot("grid-heat-120x40", (120, 40), keys=["c", "c", "c"], load=True, shape=canned_load.GRID),
+    Shot("grid-heat", keys=["c", "c", "c", "c", "less_than_sign"], load=True, shape=canned_load.GRID, marker="ascii"),
+    Shot("grid-table", keys=["T"], load=True, shape=canned_load.GRID),
     Shot("load-warming-120x40", (120, 40), done=0, events=_LOAD_WARMING, load=True),
     Shot("load-details-120x40", (120, 40), events=_LOAD_PARTIAL, keys=["enter"], load=True),
     Shot("load-details", events=_LOAD_PARTIAL, keys=["enter", "up", "up"], load=True),
@@ -237,12 +254,12 @@ async def take(shot: Shot) -> str:
         os.environ.pop("NO_COLOR", None)
         if shot.no_color:
             os.environ["NO_COLOR"] = "1"
-        raced = canned_load.hello(shot.done) if shot.load else canned.hello(done=shot.done)
+        raced = canned_load.hello(shot.done, shot.shape) if shot.load else canned.hello(done=shot.done)
         hello = shot.search or raced
         link = (canned_load.LoadLink if shot.load else FakeLink)(
             hello, *(() if shot.search else canned.samples()), *shot.events
         )
-        plan = canned_load.plan() if shot.load else shot.search.plan if shot.search else None
+        plan = canned_load.plan(shot.shape) if shot.load else shot.search.plan if shot.search else None
         app = make(link, plan, theme=shot.theme, marker=shot.marker)
         app.wall = lambda: NOON
         app.view.now = lambda: 1000.0

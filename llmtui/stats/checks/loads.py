@@ -81,7 +81,7 @@ def delivered(race: Race) -> Iterator[Check]:
         code="delivered-load",
         level="void" if void else "warning",
         backends=list(shares),
-        text=f"the load was not {'that of the ' if level.trace else ''}{level.title}: {each(got)} "
+        text=f"the load was not {'that of the ' if level.trace else ''}{level.load_title}: {each(got)} "
         f"{'requests/s were sent' if level.open else _WERE[level.think_s > 0]} (median)",
         todo=todo,
         spoils=_ALL if void else [],

@@ -6,6 +6,7 @@ turn under way, a dotted line the objective.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Sequence
 
@@ -35,7 +36,7 @@ Cells = dict[tuple[int, int], Mark]
 def draw_levels(chart: LevelsChart, width: int, height: int) -> tuple[list[Line], str]:
     """Draw the points with both axes in `height` lines. Return them with the caption of the horizontal axis."""
     strips = rows_of(chart.found, height - 2)
-    rows = height - 2 - strips
+    rows = height - 2 - strips - len(chart.groups)
     values = _values(chart)
     objective = chart.in_unit(chart.objective) if chart.objective is not None else None
     far = _FAR_IN_SEARCH if chart.for_objectives else _FAR
@@ -62,6 +63,9 @@ def draw_levels(chart: LevelsChart, width: int, height: int) -> tuple[list[Line]
     if chart.found and not strips:
         body[-2] = on_axis(body[-2], chart.found, count, width, columns, chart.ascii_only)
     below = [strip(mark, count, width, columns, chart.ascii_only) for mark in chart.found] if strips else []
+    # A group ends where one of a row further out does.
+    rows_of_groups = [list(zip(*chart.groups[n:], strict=True)) for n in range(len(chart.groups))]
+    body += [_groups(chart, titles, width, columns) for titles in rows_of_groups]
     blank: Line = ((" " * width, ""),)
     caption = _caption(chart, width, inside=inside, hollow=hollow, left_out=left_out, strokes=strokes)
     return [*[blank] * (rows - scale.cells), *body, *below], caption
@@ -158,6 +162,25 @@ def _hollow(chart: LevelsChart, scale: AnyScale, columns: int, figure: int, cell
             cells[x, row] = (x, row, HOLLOW, drawn[n].role)
             return True
     return False
+
+
+def _groups(chart: LevelsChart, titles: Sequence[tuple[str, ...]], width: int, columns: int) -> Line:
+    """A row below the labels: the first title of each group of levels, with a line as wide as the group."""
+    count, margin = len(chart.levels), width - columns
+    line: Line = ((" " * width, ""),)
+    for (title, *_), group in itertools.groupby(range(count), key=titles.__getitem__):
+        places = list(group)
+        start, end = places[0] * columns // count, (places[-1] + 1) * columns // count - 1
+        room = end - start
+        number = next(word for word in title.split() if word[0].isdigit())
+        text = next((text for text in (f" {title} ", title, number) if len(text) <= room), "")
+        if text:
+            shown = chart.shown in places
+            left = (room - len(text)) // 2
+            if left > 1:
+                line = overlay(line, margin + start, ("─" * room, "dim"))
+            line = overlay(line, margin + start + left, (text, "strong" if shown else "dim"))
+    return line
 
 
 def _labelled(chart: LevelsChart, middles: Sequence[int], columns: int) -> list[Tick]:

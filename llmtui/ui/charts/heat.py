@@ -16,13 +16,17 @@ _WIDEST, _HIGHEST = 16, 3
 
 def draw_heat(chart: HeatChart, width: int, height: int) -> list[Line]:
     """Draw the cells with the names on their left and the columns' labels above, and a caption in `height` lines."""
-    rows = height - 2
+    heads = chart.heads or (("", chart.columns),)
+    rows = height - 1 - len(heads)
     left_out = max(0, len(chart.rows) - rows)
     shown = chart.rows[: len(chart.rows) - left_out - (left_out > 0)]
-    margin = min(width // 4, max(cell_len(row.name) for row in shown) + 3)
+    names = [cell_len(row.name) + 2 for row in shown] + [len(name) for name, _ in heads]
+    margin = min(max(width // 4, 8 * bool(chart.heads)), max(names) + 1)
     texts = chart.texts()
     count = len(chart.columns)
-    wide = max(2, min(_WIDEST, (width - margin) // count))
+    # A label that is cut would be another number.
+    longest = max(len(label) for _, labels in heads for label in labels)
+    wide = max(2, longest + 1, min(_WIDEST, (width - margin) // count))
     most_columns = max(1, (width - margin) // wide)
     first = _first_column(chart, most_columns)
     places = range(first, min(count, first + most_columns))
@@ -30,7 +34,7 @@ def draw_heat(chart: HeatChart, width: int, height: int) -> list[Line]:
     high = max(1, min(_HIGHEST, room))
     figures = all(len(texts[n][place]) < wide for n in range(len(shown)) for place in places)
     fractions = _fractions(chart)
-    lines: list[Line] = [_heading(chart, places, margin, wide)]
+    lines: list[Line] = [_heading(chart, n, places, margin, wide) for n in range(len(heads))]
     for n, row in enumerate(shown):
         for line in range(high):
             middle = line == high // 2
@@ -89,19 +93,25 @@ def _cell(fraction: float | None, figure: str, wide: int) -> list[Span]:
     return [(shade * left, "accent"), (f" {figure} ", "strong"), (shade * (room - 2 - left) + " ", "accent")]
 
 
-def _heading(chart: HeatChart, places: range, margin: int, wide: int) -> Line:
-    spans: list[Span] = [(" " * margin, "")]
+def _heading(chart: HeatChart, head: int, places: range, margin: int, wide: int) -> Line:
+    """A row of labels; all but the last one name only the first column of each group with the same label."""
+    heads = chart.heads or (("", chart.columns),)
+    name, labels = heads[head]
+    last = head == len(heads) - 1
+    spans: list[Span] = [(pad(name, margin), "dim")]
     for place in places:
-        label, shown = chart.columns[place], place == chart.shown and len(chart.columns) > 1
-        text = f"[{label}]" if shown and len(label) + 2 < wide else label
-        role: Role = "strong" if shown else "dim"
+        shown = place == chart.shown and len(chart.columns) > 1
+        same = not last and place > places[0] and all(row[place - 1] == row[place] for _, row in heads[: head + 1])
+        label = "" if same else labels[place]
+        text = f"[{label}]" if shown and last and len(label) + 2 < wide else label
+        role: Role = "strong" if shown and label else "dim"
         spans.append((pad(text, wide - 1).strip().center(wide - 1) + " ", role))
     return tuple(spans)
 
 
 def _caption(chart: HeatChart, places: range, figures: bool, width: int) -> Line:
     what = "█ all, ░ a quarter" if chart.metric is None else "█ the best, ░ a quarter as good"
-    parts = [chart.counted, what]
+    parts = ["" if chart.heads else chart.counted, what]
     if len(places) < len(chart.columns):
         parts.insert(1, f"{len(places)} of {len(chart.columns)} columns")
     if not figures:

@@ -70,6 +70,8 @@ class LevelsChart:
     counted: str
     shown: int | None
     series: tuple[LevelSeries, ...]
+    #: Rows of what neighbouring levels have in common, each with a title for each level, the inner one first.
+    groups: tuple[tuple[str, ...], ...] = ()
     log: bool = False
     log_by_default: bool = False
     #: What the objectives allow, None without one.
@@ -119,11 +121,15 @@ class LevelsChart:
 
 @dataclasses.dataclass(frozen=True)
 class ParetoPoint:
-    """A backend at one level: tokens/s of one stream or answer (`x`), and of all together (`y`)."""
+    """A backend at one level: tokens/s of one stream or answer (`x`), and of all together (`y`).
+
+    `line` is the line that it is on: only levels with the same lengths are joined.
+    """
 
     place: int
     x: float
     y: float
+    line: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,6 +230,8 @@ class HeatChart:
     shown: int | None = None
     #: What the columns count.
     counted: str = ""
+    #: Rows of labels above the columns, each with its name, instead of `columns`; empty for one row.
+    heads: tuple[tuple[str, tuple[str, ...]], ...] = ()
     reason: str = ""
     ascii_only: bool = False
     log: bool = False

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 from llmtui.ui.charts.axes import AnyScale
-from llmtui.ui.charts.load_chart_data import ParetoChart, ParetoSeries, scale_of_values
+from llmtui.ui.charts.load_chart_data import ParetoChart, ParetoPoint, ParetoSeries, scale_of_values
 from llmtui.ui.charts.plotext_canvas import Mark, Tick, canvas_columns, laid_over_axes
 from llmtui.ui.charts.sparkline import bit_of, cell_of
 from llmtui.ui.text.format import shape
@@ -45,7 +46,7 @@ def draw_pareto(chart: ParetoChart, width: int, height: int) -> tuple[list[Line]
     )
     blank: Line = ((" " * width, ""),)
     hidden = f", {left_out} behind others" if left_out else ""
-    named = f"{chart.across}{hidden}; a number: {chart.counted}"
+    named = f"{chart.across}{hidden}; {'a label' if ' ' in chart.counted else 'a number'}: {chart.counted}"
     caption = named if labels and len(named) <= width else f"{chart.across}{hidden}"
     return [blank] * (rows - upwards.cells) + body, caption
 
@@ -74,12 +75,18 @@ def _labels(
     return cells
 
 
+def _joined(series: ParetoSeries) -> Iterator[tuple[ParetoPoint, ParetoPoint]]:
+    """The pairs of points with a line between them."""
+    for line in dict.fromkeys(point.line for point in series.points):
+        yield from itertools.pairwise(point for point in series.points if point.line == line)
+
+
 def _paths(chart: ParetoChart, drawn: list[ParetoSeries], across: AnyScale, upwards: AnyScale, columns: int) -> Cells:
     """Lines from each point to the next one, in dots of braille; cells that several backends share have no colour."""
     bits: dict[tuple[int, int], int] = {}
     owners: dict[tuple[int, int], set[int]] = {}
     for series in drawn:
-        for one, two in itertools.pairwise(series.points):
+        for one, two in _joined(series):
             x, y = 2 * across.at(one.x) + 0.5, 4 * upwards.at(one.y) + 1.5
             right, up = 2 * across.at(two.x) + 0.5 - x, 4 * upwards.at(two.y) + 1.5 - y
             steps = max(1, round(max(abs(right), abs(up))))

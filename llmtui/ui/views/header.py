@@ -22,7 +22,7 @@ from llmtui.ui.situation import Phase
 from llmtui.ui.text.format import clock
 from llmtui.ui.text.spans import Line, Role, Span, justify, progress_bar, width_of, wrap
 from llmtui.ui.views.catching_up import CATCHING_UP
-from llmtui.ui.views.load_header import levels_now, levels_text, prompts_text, round_text, turn_text
+from llmtui.ui.views.load_header import length_text, levels_now, levels_text, prompts_text, round_text, turn_text
 from llmtui.ui.views.time_left import TimeLeft
 
 #: What the header says: the phase of the run, that the monitor is behind it, or that no run was started yet.
@@ -128,8 +128,9 @@ def header_lines(
     counts = f"{plural(iterations, 'iteration')} + {launches}{plural(config.warmup, 'warm-up')}"
     if levels := run_view.plan.levels:
         counts = round_text(run_view, iterations)
+    length = plural(config.max_tokens, "token")
     facts = [
-        plural(config.max_tokens, "token"),
+        length,
         counts,
         *([f"{config.launches} launches"] if launches else []),
         config.order,
@@ -138,6 +139,7 @@ def header_lines(
         facts.insert(0, model)
     if levels:
         facts.remove(counts)
+        facts[facts.index(length)] = length_text(run_view, level)
         about = [levels_text(run_view, level, width), counts, turn_text(run_view, level), prompts_text(run_view)]
         facts[:0] = [fact for fact in about if fact]
     elif width < HEADER_FACTS_WIDTH:

@@ -11,7 +11,7 @@ from llmtui.runview.level_figures import LevelFigures
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text.format import DASH, Kind, plural
 from llmtui.ui.views.columns import Column, Interval, SortValue
-from llmtui.ui.views.load_panel import kept_text, short_level
+from llmtui.ui.views.load_panel import kept_text
 from llmtui.ui.views.table_columns import TableRow, table_columns
 
 #: Titles of the column of the metric that is shown, where it is a rate.
@@ -24,7 +24,7 @@ LEVEL_KEYS = ("level", "asked", "got")
 
 def level_mark(level: Level, here: bool) -> str:
     """A level in the table: "[8]" if it is the one that is shown, else " 8 "."""
-    return f"[{short_level(level)}]" if here else f" {short_level(level)} "
+    return f"[{level.short_title}]" if here else f" {level.short_title} "
 
 
 def _level(row: TableRow, room: int) -> str:
@@ -65,7 +65,7 @@ def _timed(
 def _asked(row: TableRow, room: int) -> str:
     if row.level is None:
         return ""
-    return _per_s(row.level.rate) if row.level.trace else short_level(row.level)
+    return _per_s(row.level.rate) if row.level.trace else row.level.short_load
 
 
 def _got(row: TableRow, room: int) -> str:

@@ -10,7 +10,6 @@ from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.format import plural
 from llmtui.ui.levels import running
-from llmtui.ui.views.load_panel import short_level
 
 #: The share of the header that the levels may take, and their most cells.
 _LEVELS_SHARE, _LEVELS_MOST = 0.4, 60
@@ -18,11 +17,14 @@ _NAME = 24
 
 
 def levels_text(run_view: RunView, shown: Level | None, width: int) -> str:
-    """The levels, with brackets around the one that is shown: "closed loop 1 4 [8]", "closed loop [8] of 16 levels"."""
+    """The levels, with brackets around the one that is shown: "closed loop 1 4 [8]", "closed loop [8] of 16 levels".
+
+    A grid has no brackets: its levels are "closed loop 1 4, 6 lengths".
+    """
     plan = run_view.plan
     levels = plan.levels
     whole = short_title(levels, plan.load)
-    if plan.load.search or len(levels) < 2 or shown is None or levels[0].trace:
+    if plan.load.search or plan.load.cells or len(levels) < 2 or shown is None or levels[0].trace:
         return whole
     numbers = [f"{level.rate:g}" if level.open else str(level.streams) for level in levels]
     marked = " ".join(
@@ -31,7 +33,7 @@ def levels_text(run_view: RunView, shown: Level | None, width: int) -> str:
     loop, unit = ("open", "/s") if levels[0].open else ("closed", "")
     whole = f"{loop} loop {marked}{unit}"
     room = min(_LEVELS_MOST, round(width * _LEVELS_SHARE))
-    return whole if len(whole) <= room else f"{loop} loop [{short_level(shown)}] of {len(levels)} levels"
+    return whole if len(whole) <= room else f"{loop} loop [{shown.short_title}] of {len(levels)} levels"
 
 
 def round_text(run_view: RunView, planned: int) -> str:
@@ -40,6 +42,11 @@ def round_text(run_view: RunView, planned: int) -> str:
     rounds = [view.tick.round for view in views if view.tick is not None and view.tick.phase == "measured"]
     rounds = rounds or [view.turns[-1].round for view in views if view.turns and view.turns[-1].phase == "measured"]
     return f"round {max(rounds)}/{planned}" if rounds else plural(planned, "round")
+
+
+def length_text(run_view: RunView, shown: Level | None) -> str:
+    """The most tokens of an answer: "64 tokens"; in a grid of the `shown` level."""
+    return plural((shown.max_tokens if shown is not None else 0) or run_view.plan.config.max_tokens, "token")
 
 
 def turn_text(run_view: RunView, shown: Level | None) -> str:
@@ -67,4 +74,4 @@ def levels_now(run_view: RunView, shown: Level | None) -> str:
     now = running(run_view)
     if now is None:
         return f"{shown.title} shown"
-    return f"{now.title} running" + (f", {short_level(shown)} shown" if now != shown else " and shown")
+    return f"{now.title} running" + (f", {shown.short_title} shown" if now != shown else " and shown")

@@ -75,7 +75,7 @@ def now_line(backend_view: BackendView, options: PanelOptions, width: int) -> li
     tick = tick_of(backend_view, options)
     if tick is not None:
         level = options.levels[tick.level - 1]
-        texts = [f"{name}: {text}" for name in (level.title, short_level(level)) for text in _progress(tick)]
+        texts = [f"{name}: {text}" for name in (level.title, level.short_title) for text in _progress(tick)]
         return [((_first([*texts, _progress(tick)[-1]], width), "accent"),)]
     if not backend_view.turns:
         return []
@@ -85,13 +85,6 @@ def now_line(backend_view: BackendView, options: PanelOptions, width: int) -> li
     if newest.error is not None:
         return [((_first([f"{which} at {title} failed", f"{which} failed"], width), "bad"),)]
     return [((_first([f"last: round {newest.round}, {title}", f"last: {title}"], width), "dim"),)]
-
-
-def short_level(level: Level) -> str:
-    """A level in short: "8", "2/s", or "trace"."""
-    if level.trace:
-        return "trace"
-    return f"{level.rate:g}/s" if level.open else str(level.streams)
 
 
 def _progress(tick: Tick) -> list[str]:
@@ -122,7 +115,7 @@ def level_lines(backend_view: BackendView, options: PanelOptions, width: int, ro
     speed = with_unit("output_tokens_per_s", figures.output_tokens_per_s)
     speed = speed if speed != DASH else "- tok/s"
     at = [f"{attempt}output {speed} at {level.title}", f"{attempt}{speed} at {level.title}"]
-    at += [f"{attempt}{speed} at {short_level(level)}", f"#{shown.attempt}: {speed} at {short_level(level)}"]
+    at += [f"{attempt}{speed} at {level.short_title}", f"#{shown.attempt}: {speed} at {level.short_title}"]
     requests = requests_text(figures)
     lines: list[Line] = []
     if both := [text for text in at if cell_len(text) + cell_len(requests) + 1 <= width]:

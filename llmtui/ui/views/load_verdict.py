@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Sequence
 
 from llmtui.model import Level
+from llmtui.runview.levels import LISTED
 from llmtui.runview.run import RunView
 from llmtui.stats.checks.base import listed
 from llmtui.stats.metrics import MetricKey
 from llmtui.stats.verdict import Verdict
 from llmtui.text import sanitize
 from llmtui.ui.text.spans import Line, Role, fit, wrap
-from llmtui.ui.views.load_panel import short_level
 from llmtui.ui.views.verdict import verdict_lines
 
 _NAME = 40
@@ -67,7 +67,7 @@ def _others(run_view: RunView, metric: MetricKey, said: int, verdict: Verdict) -
         at = _titles([level for _, level, _ in those])
         if what == "ahead":
             too = " too" if name == verdict.board.fastest else ""
-            ratios = listed(f"{_ratio(each)}x" for _, _, each in those)
+            ratios = _ratios([each for _, _, each in those], short=at.endswith("levels"))
             clauses.append(f"{at} {sanitize(name, _NAME)} is ahead{too} ({ratios})")
         elif what == "open":
             limits = [each.board.comparisons for _, _, each in those]
@@ -100,11 +100,17 @@ def _kind(verdict: Verdict) -> tuple[str, str] | None:
     return ("few", "") if verdict.done else None
 
 
-def _ratio(verdict: Verdict) -> str:
-    """The ratio to the next best one."""
-    return min(verdict.board.comparisons, key=lambda c: c.ratio).figures[0]
+def _ratios(verdicts: Sequence[Verdict], *, short: bool) -> str:
+    """The ratios to the next best one: "1.2x and 1.4x", or, `short`, "1.2x to 1.4x"."""
+    nearest = [min(verdict.board.comparisons, key=lambda c: c.ratio) for verdict in verdicts]
+    if short:
+        nearest.sort(key=lambda c: c.ratio)
+        return f"{nearest[0].figures[0]}x to {nearest[-1].figures[0]}x"
+    return listed(f"{one.figures[0]}x" for one in nearest)
 
 
 def _titles(levels: Sequence[Level]) -> str:
-    """ "at 1, 2 and 16"."""
-    return f"at {listed(map(short_level, levels))}"
+    """ "at 1, 2 and 16"; of a grid, whose levels have longer names, "at 7 other levels"."""
+    if len(levels) > LISTED and levels[0].cell_title:
+        return f"at {len(levels)} other levels"
+    return f"at {listed(level.short_title for level in levels)}"
