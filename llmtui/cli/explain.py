@@ -159,6 +159,13 @@ def prompts_keys() -> str:
     return _config_keys("prompts", Prompts, frozenset({"facts"}))
 
 
+def workers_keys() -> str:
+    """The keys of [workers]."""
+    from llmtui.model import Workers
+
+    return _config_keys("workers", Workers, frozenset())
+
+
 def ui_keys() -> str:
     """The keys of [ui]."""
     from llmtui.config.schema import UiConfig
@@ -251,6 +258,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "load_keys": load_keys,
     "slo_keys": slo_keys,
     "prompts_keys": prompts_keys,
+    "workers_keys": workers_keys,
     "ui_keys": ui_keys,
     "backend_keys": backend_keys,
     "result_columns": result_columns,

@@ -181,6 +181,7 @@ load_options = (
     option("--turns", type=int, metavar="N", hidden=True),
     option("--trace", metavar="FILE", type=TEXT, hidden=True),
     option("--time-scale", metavar="N", type=float, hidden=True),
+    click.option("--workers", metavar="N", type=TEXT, hidden=True),
 )
 
 #: What is asked. The names of vLLM, SGLang and AIPerf work too, which have the lengths of a mix apart.

@@ -131,15 +131,30 @@ def explain(message: str, table: Mapping[str, Any], sections: Sections, root: Pl
 
 def _allowed(path: str, sections: Sections) -> str:
     values = _values(path, sections)
-    return "one of " + ", ".join(map(repr, values)) if values else "another value"
+    words = ["one of " + ", ".join(map(repr, values)) if len(values) > 1 else repr(values[0])] if values else []
+    return " or ".join([*words, *_other_types(path, sections)]) or "another value"
 
 
 def _values(path: str, sections: Sections) -> list[str]:
     """The values that a setting may have, without the empty one."""
-    keys = [k for k in re.findall(r"\.(\w+)", path)]
+    return [value for value in _words_and_types(path, sections) if isinstance(value, str) and value]
+
+
+def _other_types(path: str, sections: Sections) -> list[str]:
+    """What a setting may be besides these values."""
+    types = [kind.__name__ for kind in _words_and_types(path, sections) if isinstance(kind, type)]
+    return [_TYPE_WORDS[name] for name in types if name in _TYPE_WORDS]
+
+
+def _words_and_types(path: str, sections: Sections) -> list[Any]:
+    """The values of the Literals in the type of a setting, and the other types in it."""
+    keys = re.findall(r"\.(\w+)", path)
     struct = sections.get(keys[0] if keys else "", sections[""])
     hints = {f.encode_name: f.type for f in msgspec.structs.fields(struct)}
-    return [value for value in getattr(hints.get(keys[-1]), "__args__", ()) if value] if keys else []
+    found: list[Any] = []
+    for kind in getattr(hints.get(keys[-1]), "__args__", ()) if keys else ():
+        found += getattr(kind, "__args__", (kind,))
+    return found
 
 
 def _nearest(names: Sequence[str], value: Any, path: str, sections: Sections) -> str:

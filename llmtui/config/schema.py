@@ -37,7 +37,20 @@ from llmtui.config.sweeps import Sweep, check_sweep, check_sweep_names, with_cel
 from llmtui.config.talks import check_talks
 from llmtui.config.traces import with_trace
 from llmtui.config.variables import expand
-from llmtui.model import LABELS, Backend, Load, Plan, Prompts, RunConfig, Slo, Struct, is_backend_name, secret_values
+from llmtui.config.workers import check_of_load, check_workers
+from llmtui.model import (
+    LABELS,
+    Backend,
+    Load,
+    Plan,
+    Prompts,
+    RunConfig,
+    Slo,
+    Struct,
+    Workers,
+    is_backend_name,
+    secret_values,
+)
 from llmtui.text import sanitize
 
 __all__ = [
@@ -81,6 +94,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     load: Load = Load()
     slo: Slo = Slo()
     prompts: Prompts = Prompts()
+    workers: Workers = Workers()
     sweep: list[Sweep] = []
     backend: list[Backend] = []
     source: str = ""
@@ -113,6 +127,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         check_objectives(self.slo, load, run, self.place.section("run"))
         check_search(run, load, self.slo, self.place)
         check_talks(load, self.prompts, self.place)
+        check_of_load(self.workers, load, self.place.section("workers"))
         only = chosen_names(only, [b.name for b in self.backend], self.source)
         chosen = [b for b in self.backend if (b.name in only if only else b.enabled)]
         if not chosen:
@@ -134,6 +149,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             load=with_trace(load),
             slo=self.slo,
             prompts=self.prompts,
+            workers=self.workers,
         )
 
 
@@ -156,6 +172,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "load": Load,
     "slo": Slo,
     "prompts": Prompts,
+    "workers": Workers,
     "ui": UiConfig,
     "backend": Backend,
 }
@@ -221,6 +238,7 @@ def parse(
     load = check_load(config.load, root.section("load"), given=table.get("load", {}), folder=folder)
     slo = check_slo(config.slo, root.section("slo"))
     prompts = check_prompts(config.prompts, root.section("prompts"), folder)
+    workers = check_workers(config.workers, root.section("workers"))
     unnamed = {index for index, entry in enumerate(as_written.get("backend", [])) if "name" not in entry}
     whole = [named(b, root.backend(i, f"backend {i + 1}")) if i in unnamed else b for i, b in enumerate(config.backend)]
     whole = distinct(whole, unnamed)
@@ -236,6 +254,7 @@ def parse(
         load=load,
         slo=slo,
         prompts=prompts,
+        workers=workers,
         sweep=[check_sweep(config.sweep, table, root)] if config.sweep else [],
         backend=checked,
         source=source,
@@ -268,7 +287,7 @@ def changed(config: Config, changes: dict[str, Any]) -> Config:
     """Return `config` with [run] changed by the command line (None: no change). Raises ConfigError."""
     given = {key: value for key, value in changes.items() if value is not None}
     option = Option("the command line")
-    sections = section_changes(config.load, config.slo, config.prompts, config.run, given, option)
+    sections = section_changes(config.load, config.slo, config.prompts, config.workers, config.run, given, option)
     config = msgspec.structs.replace(config, **sections)
     if not given:
         return config

@@ -10,11 +10,18 @@ from llmtui.config.objectives import slo_changes
 from llmtui.config.places import Option
 from llmtui.config.prompts import prompt_changes
 from llmtui.config.talks import turns_changes
-from llmtui.model import Load, Prompts, RunConfig, Slo
+from llmtui.config.workers import workers_changes
+from llmtui.model import Load, Prompts, RunConfig, Slo, Workers
 
 
 def section_changes(
-    load: Load, slo: Slo, prompts: Prompts, run: RunConfig, given: dict[str, Any], option: Option
+    load: Load,
+    slo: Slo,
+    prompts: Prompts,
+    workers: Workers,
+    run: RunConfig,
+    given: dict[str, Any],
+    option: Option,
 ) -> dict[str, Any]:
     """Take the options of these sections out of `given`, and return the sections with them. Raises ConfigError."""
     return {
@@ -23,4 +30,5 @@ def section_changes(
         "prompts": turns_changes(
             mix_changes(prompt_changes(prompts, given, option), run, given, option), given, option
         ),
+        "workers": workers_changes(workers, given, option),
     }

@@ -27,6 +27,7 @@ from llmtui.engine.search import Search
 from llmtui.engine.slots import slots_note
 from llmtui.engine.turns import take_turn
 from llmtui.engine.watch.server_usage import sample_servers
+from llmtui.load.load_worker import LoadWorker
 from llmtui.load.process import WorkerProcess
 from llmtui.model import RESTING, AnyEvent, Failure, Note
 
@@ -37,8 +38,8 @@ class Coordinator:
     def __init__(self, run: Run, control: Control, own_pids: Callable[[], list[int]]) -> None:
         self._run = run
         self._control = control
-        self._worker = WorkerProcess()
-        self._own_pids = lambda: [*own_pids(), *([pid] if (pid := self._worker.pid) is not None else [])]
+        self._worker: LoadWorker = WorkerProcess()
+        self._own_pids = lambda: [*own_pids(), *self._worker.pids]
         self._load_notes = LoadNotes(run)
         self._search = Search(run)
         self._turns = Turns(run.config.order, list(run.by_name), f"{run.config.seed}/{run.plan.run}")

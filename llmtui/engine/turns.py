@@ -15,8 +15,8 @@ from llmtui.engine.run import Run
 from llmtui.engine.schedule import Job, fresh_lines
 from llmtui.engine.watch import conditions
 from llmtui.engine.watch.other_cpu import OtherCpuMeter
+from llmtui.load.load_worker import LoadWorker
 from llmtui.load.messages import Pulse, Slice, SliceDone
-from llmtui.load.process import WorkerProcess
 from llmtui.load.prompt_files.source import index_for
 from llmtui.load.prompts import LIMIT, PLACEHOLDER, TEXT, Template
 from llmtui.model import Calibration, Iteration, Level, Load, Tick, Turn, disturbed_from
@@ -28,7 +28,7 @@ PROBE_PROMPT = "Say yes or no."
 
 
 async def take_turn(
-    run: Run, backend_run: BackendRun, job: Job, worker: WorkerProcess, own_pids: Callable[[], list[int]]
+    run: Run, backend_run: BackendRun, job: Job, worker: LoadWorker, own_pids: Callable[[], list[int]]
 ) -> Turn:
     """Carry out one turn, and return its record, which is on disk with all its requests.
 

@@ -33,6 +33,11 @@ class WorkerProcess:
         """The worker's process id, None while it does not run."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
+    @property
+    def pids(self) -> list[int]:
+        """The same as a list: see LoadWorker."""
+        return [pid] if (pid := self.pid) is not None else []
+
     async def run(
         self, of: Slice, on_samples: Callable[[list[Iteration]], None], on_pulse: Callable[[Pulse], None]
     ) -> SliceDone:

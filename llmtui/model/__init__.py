@@ -51,6 +51,7 @@ from llmtui.model.sample import (
 from llmtui.model.spread import Between, PairSpread
 from llmtui.model.state import FAILED, RESTING, STATE_WORDS, BackendState, Machine, RunState, State, is_news
 from llmtui.model.turn import Percentiles, Quantity, Share, TalkTurn, Turn, TurnState
+from llmtui.model.workers import Workers
 
 __all__ = [
     "DISTURBED_CORES",
@@ -129,6 +130,7 @@ __all__ = [
     "Turn",
     "TurnDone",
     "TurnState",
+    "Workers",
     "disturbed_from",
     "is_backend_name",
     "is_load",

@@ -15,6 +15,7 @@ from llmtui.model.load import Level, Load
 from llmtui.model.objectives import Slo
 from llmtui.model.prompts import Prompts
 from llmtui.model.spread import PairSpread
+from llmtui.model.workers import Workers
 from llmtui.text import Redactor, is_ordinary, looks_like_key
 
 Order = Literal["shuffled", "round-robin", "sequential"]
@@ -181,7 +182,7 @@ class Plan(Struct, frozen=True):
     server takes it: in runs of 0.1.0 the user's. `spreads` is how far launches of its backends differed in earlier
     runs, as the engine reads it from the history at the start (llmtui.store.spreads); a pair without an entry has no
     known spread. `load` is how many requests are under way, `slo` what their answers have to keep, `prompts` what they
-    ask.
+    ask, `workers` who sends them.
     """
 
     run: str
@@ -196,6 +197,7 @@ class Plan(Struct, frozen=True):
     load: Load = Load()
     slo: Slo = Slo()
     prompts: Prompts = Prompts()
+    workers: Workers = Workers()
 
     def config_at(self, level: Level | None) -> RunConfig:
         """Return the work at a level: of a grid with its limit of answers."""
