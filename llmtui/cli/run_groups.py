@@ -9,7 +9,7 @@ import msgspec
 from llmtui.model import Plan
 from llmtui.model.errors import UsageError
 from llmtui.stats.run_changes import LEAST_RUNS
-from llmtui.stats.run_differences import same_work
+from llmtui.stats.same_work import same_setup
 from llmtui.store.errors import NoRunError, StoreError
 from llmtui.store.history import Store
 from llmtui.store.listing import RunRow
@@ -31,6 +31,15 @@ def load_one(store: Store, name: str) -> StoredRun:
         if not labelled:
             raise
         return store.load(labelled[0])
+
+
+def runs_of_labels(store: Store, first: str, second: str) -> int:
+    """Return how many runs the larger side has if both names are labels of several runs; 0 otherwise."""
+    listed = [row for row, _ in store.plans(_SEARCHED)]
+    if first == second or any(row.run in (first, second) for row in listed):
+        return 0
+    counts = [sum(row.label == name for row in listed) for name in (first, second)]
+    return max(counts) if min(counts) >= LEAST_RUNS else 0
 
 
 def groups(store: Store, a: StoredRun, b: StoredRun, count: int) -> tuple[list[StoredRun], list[StoredRun]]:
@@ -91,14 +100,7 @@ def _alike(
 def _same_plan(one: Plan, other: Plan) -> bool:
     # A program that moved is the same server: its version tells.
     backends = [{b.name: msgspec.structs.replace(b, program="") for b in plan.backends} for plan in (one, other)]
-    same_line = one.fresh_role == other.fresh_role or not one.config.fresh_prompt
-    same = (
-        same_line
-        and one.load == other.load
-        and one.prompts.work == other.prompts.work
-        and same_work(one.config, other.config)
-    )
-    return same and backends[0] == backends[1]
+    return same_setup(one, other) and backends[0] == backends[1]
 
 
 def _same_servers(one: StoredRun, other: StoredRun) -> bool:

@@ -1,7 +1,8 @@
 """What earlier runs say about the spread between launches of the same servers on the same machine.
 
 An earlier run is comparable if it did the same work (`same_work`) with a backend of the same name and the same settings
-(`same_backend`) on the same hardware. Versions of servers are not compared: an update in between widens the spread.
+(`same_backend`) on the same hardware: see llmtui.stats.same_work. Versions of servers are not compared: an update in
+between widens the spread.
 """
 
 from __future__ import annotations
@@ -10,9 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
-from llmtui.model import Backend, Iteration, Plan
+from llmtui.model import Iteration
 from llmtui.stats.between import Mean, mean_of
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.rounds import Rounds
@@ -21,36 +20,6 @@ from llmtui.stats.rounds import Rounds
 FEWEST = 6
 #: So is a run in which other programs were busy during more than this share of the iterations.
 _DISTURBED_SHARE = 0.5
-#: Prompts have one length if neither is more than this many times as long as the other.
-_LENGTHS = 2
-#: The settings of [run] that change the work of an iteration, besides the length of the prompt.
-_WORK = ("max_tokens", "full_length", "temperature", "fresh_prompt", "threads", "model")
-#: The settings of a backend that are no part of what is measured.
-_LABELS = {
-    **{"language": "", "hint": "", "enabled": True, "api_key": "", "headers": {}, "secrets": []},
-    # Where the program lies. Its version is not compared either.
-    "program": "",
-}
-
-
-def same_work(one: Plan, two: Plan) -> bool:
-    """Whether an iteration does the same work by both plans: the same answer to a prompt of about one length."""
-    short, long = sorted((len(one.config.prompt), len(two.config.prompt)))
-    settings = all(getattr(one.config, name) == getattr(two.config, name) for name in _WORK)
-    same_line = one.fresh_role == two.fresh_role or not one.config.fresh_prompt
-    return (
-        long <= _LENGTHS * short
-        and settings
-        and same_line
-        and one.load == two.load
-        and one.prompts.work == two.prompts.work
-    )
-
-
-def same_backend(one: Backend, two: Backend) -> bool:
-    """Whether both, without secrets (`Plan.public`), are the same server by name and settings."""
-    bare = [msgspec.structs.replace(backend, **_LABELS) for backend in (one, two)]
-    return bare[0] == bare[1]
 
 
 def usable(iterations: Sequence[Iteration]) -> bool:

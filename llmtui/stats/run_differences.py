@@ -20,6 +20,7 @@ from llmtui.stats.checks import Check, Entry, Level, checks, severity
 from llmtui.stats.checks.base import each
 from llmtui.stats.checks.conditions import load_words
 from llmtui.stats.metrics import METRICS, MetricKey, needing
+from llmtui.stats.same_work import different_settings
 from llmtui.stats.verdict import Contender
 from llmtui.text import sanitize
 from llmtui.text.format import plural
@@ -31,8 +32,6 @@ SETUP = frozenset(
 )
 #: What to do so that a change of a backend can be told from one of the machine.
 TO_TELL = "measure several runs of each side and add --runs 5, or race a second backend in both runs"
-#: Settings that do not change the work of an iteration.
-_NOT_WORK = frozenset({"iterations", "model", "restarts", "on_disconnect"})
 #: Settings of [run]: the level of a difference, and its effect on the comparison.
 _SETTINGS: dict[str, tuple[Level, str]] = {
     "prompt": ("void", "the work before the first token differs, and perhaps the answers"),
@@ -193,19 +192,8 @@ def _check(
     return Check(code=code, level=level, backends=backends, text=text, todo=todo, spoils=list(spoils))
 
 
-def same_work(a: RunConfig, b: RunConfig) -> bool:
-    """Whether these settings ask for the same work."""
-    return not _different(a, b)
-
-
-def _different(a: RunConfig, b: RunConfig) -> list[str]:
-    """The settings of the work that differ."""
-    fields = [f for f in RunConfig.__struct_fields__ if f not in _NOT_WORK and not f.endswith("timeout_s")]
-    return [field for field in fields if getattr(a, field) != getattr(b, field)]
-
-
 def _settings(a: RunConfig, b: RunConfig) -> Iterator[Check]:
-    for field in _different(a, b):
+    for field in different_settings(a, b):
         was, now = getattr(a, field), getattr(b, field)
         level, meaning = _SETTINGS.get(field, ("warning", "this may explain a difference"))
         yield _check(

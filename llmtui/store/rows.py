@@ -77,6 +77,9 @@ COLUMNS = (
     "arrivals_ns",
     "arrival_tokens",
 )
+_EMPTY = {"text": "''", "arrivals_ns": "x''", "arrival_tokens": "x''"}
+#: All columns for a statement, the large ones empty: for figures, which need no texts and arrivals.
+FIGURES = ", ".join(_EMPTY.get(column, column) + " AS " + column for column in COLUMNS)
 _ELSEWHERE = frozenset({*PLAIN_COLUMNS, "error", "text", "arrivals_ns", "arrival_tokens"})
 MAX_LABEL = 80
 MAX_NOTE = 2000

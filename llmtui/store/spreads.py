@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 
 from llmtui.model import Backend, Iteration, Machine, PairSpread, Plan
 from llmtui.stats.between import Mean, between
-from llmtui.stats.earlier import launch_means, same_backend, same_work, usable
+from llmtui.stats.earlier import launch_means, usable
 from llmtui.stats.metrics import MetricKey
+from llmtui.stats.same_work import same_backend, same_work
 from llmtui.store.limits import rows
 from llmtui.store.queries import newest_attempts
-from llmtui.store.rows import COLUMNS, iteration_of, machine_of, names_of, plan_of
+from llmtui.store.rows import FIGURES, iteration_of, machine_of, names_of, plan_of
 
 #: The most comparable runs: the newest ones count.
 MOST_RUNS = 30
@@ -23,10 +24,8 @@ _SEARCHED = 1_000
 _ROUNDS = 60
 #: The most pairs of backends with a spread: those of 14 backends.
 _PAIRS = 100
-#: Large columns are not read: numbers are enough.
-_EMPTY = {"text": "''", "arrivals_ns": "x''", "arrival_tokens": "x''"}
 _SAMPLES = (
-    f"SELECT {', '.join(_EMPTY.get(column, column) + ' AS ' + column for column in COLUMNS)} FROM iterations "
+    f"SELECT {FIGURES} FROM iterations "
     "WHERE run = ? AND backend = ? AND attempt = ? AND phase = 'measured' AND iteration <= ? AND error_kind IS NULL"
 )
 

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from llmtui.model import Backend, Iteration
-from llmtui.stats.earlier import launch_means, same_backend, same_work, usable
+from llmtui.stats.earlier import launch_means, usable
+from llmtui.stats.same_work import same_backend, same_work
 from tests import build
 
 

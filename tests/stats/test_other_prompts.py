@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from llmtui.model import NO_PROMPTS, Load, PromptFile, Prompts
-from llmtui.stats.earlier import same_work
 from llmtui.stats.run_differences import general_differences
+from llmtui.stats.same_work import same_work
 from tests import build
 from tests.stats.sides import side
 
