@@ -38,6 +38,7 @@ TOPICS: dict[str, str] = {
     "runs": "detach, attach, resume, history, compare, exit codes",
     "keys": "every key of the monitor, and how to change one",
     "csv": "every column of the CSV files, and the other formats",
+    "python": "read runs in Python and notebooks: llmtui.read_run",
     "accuracy": "how far off llmtui's own numbers are",
     "faults": "error messages: what happened and what to do",
     "security": "what llmtui protects, and what it does not",

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any
-
-import msgspec
 
 from llmtui import exit_codes
 from llmtui.cli.history import opened
 from llmtui.cli.output import STDOUT, output_columns, report, write_output
+from llmtui.export.runs import failed, run_record
 from llmtui.model import FAILED, STATE_WORDS
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.store.listing import BackendRow, RunRow
@@ -60,23 +58,7 @@ def runs_json(rows: list[RunRow]) -> str:
     """
     from llmtui.export.json import plain_json
 
-    return plain_json([_record(row) for row in rows])
-
-
-def _record(row: RunRow) -> dict[str, Any]:
-    own, backends = msgspec.structs.asdict(row), [msgspec.structs.asdict(b) for b in row.backends]
-    del own["backends"]
-    of_load = {name: own.pop(name) for name in ("level", "metric")}
-    if not row.level:
-        of_load = {}
-        for backend in backends:
-            del backend["metric_median"]
-    return own | {"failed": len(failed(row)), "backends": backends} | of_load
-
-
-def failed(row: RunRow) -> list[BackendRow]:
-    """The backends of a run that failed, or have failed iterations."""
-    return [b for b in row.backends if b.errors or b.state in FAILED]
+    return plain_json([run_record(row) for row in rows])
 
 
 def run_line(row: RunRow) -> str:

@@ -38,10 +38,11 @@ def results_csv(run_view: RunView) -> str:
     the codes of the checks on this backend or on all backends, and `evidence` has their texts and fixes.
     """
     levels: list[Level | None] = [*run_view.levels_shown] or [None]
-    return "".join(_table(RESULT_COLUMNS, (result for level in levels for result in _results(run_view, level))))
+    return "".join(_table(RESULT_COLUMNS, (result for level in levels for result in results(run_view, level))))
 
 
-def _results(run_view: RunView, level: Level | None) -> Iterator[Result]:
+def results(run_view: RunView, level: Level | None) -> Iterator[Result]:
+    """Yield the rows of the results at a level, of a race with None."""
     record, number = run_view.own_error(), level.number if level is not None else 0
     own_error_p95_s = record.own_error_p95_s() if record is not None else None
     estimates = {metric: run_view.estimates(metric, number) for metric, of in METRICS.items() if of.estimated}

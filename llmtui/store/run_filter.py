@@ -40,8 +40,15 @@ def _in(wanted: str, texts: Collection[str]) -> bool:
 
 
 def since(text: str, now: datetime | None = None) -> str:
+    """Return the time of `since_utc` for the option --since. Raises UsageError."""
+    if (when := since_utc(text, now)) is None:
+        raise UsageError(f"--since: {text!r} is not a date such as 2026-11-22, nor a time ago such as 12h or 7d")
+    return when
+
+
+def since_utc(text: str, now: datetime | None = None) -> str | None:
     """Return the time in UTC that `text` means: a date or a time ("2026-11-22", "2026-11-22 15:00", in UTC), or a time
-    ago ("12h", "7d", "2w"). Raises UsageError."""
+    ago ("12h", "7d", "2w"). None if it is neither."""
     ago = _AGO.fullmatch(text.strip())
     try:
         if ago:
@@ -49,7 +56,5 @@ def since(text: str, now: datetime | None = None) -> str:
         else:
             when = datetime.fromisoformat(text.strip())
     except (ValueError, OverflowError):
-        raise UsageError(
-            f"--since: {text!r} is not a date such as 2026-11-22, nor a time ago such as 12h or 7d"
-        ) from None
+        return None
     return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).isoformat()
