@@ -35,9 +35,11 @@ OF_COMMAND: dict[str, dict[int, str]] = {
     "open": {OK: "success", FAILED: "cannot read the history", USAGE: _NO_RUN},
     "export": {OK: "success", FAILED: "cannot read or write", USAGE: _NO_RUN},
     "compare": {OK: "success", FAILED: "the gate does not hold", USAGE: _NO_RUN, SILENT: "cannot tell"},
+    "trend": {OK: "success", FAILED: "cannot read the history", USAGE: "wrong usage, no such run or backend"},
     "attach": {OK: "success", FAILED: "a backend failed", USAGE: _NO_RUN, INTERRUPTED: "Ctrl-C"},
     "resume": {OK: "success", FAILED: "failure", USAGE: _NO_RUN, SILENT: "cannot tell", INTERRUPTED: "Ctrl-C"},
     "accuracy": {OK: "success", FAILED: "the test failed", USAGE: "wrong usage", INTERRUPTED: "Ctrl-C"},
+    "completion": {OK: "success", USAGE: "unknown shell"},
     "explain": {OK: "success", USAGE: "no such topic"},
 }
 

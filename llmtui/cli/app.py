@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-import llmtui
 from llmtui.cli import past_runs
 from llmtui.cli.group import DefaultGroup
 from llmtui.cli.options import (
@@ -29,11 +28,26 @@ from llmtui.cli.options import (
 from llmtui.interrupts import ExitOnInterrupt
 
 
+def _print_version(ctx: click.Context, param: click.Parameter, wanted: Any) -> None:
+    """Print the versions if the option was given: they take 20 ms to find."""
+    if wanted:
+        from llmtui.cli.version import print_version
+
+        print_version(ctx, param, wanted)
+
+
 @click.group(
     cls=DefaultGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(llmtui.__version__, message="llmtui %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version, and those of what it measures with.",
+)
 def cli() -> None:
     """Benchmark the latency of LLM servers side by side, live in the terminal."""
 
@@ -177,6 +191,21 @@ def explain(topic: str | None) -> None:
     from llmtui.cli import explain as manual
 
     sys.exit(manual.explain(topic))
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes commands, options, frameworks and topics.
+
+    \b
+    bash: eval "$(llmtui completion bash)" in ~/.bashrc
+    zsh:  eval "$(llmtui completion zsh)" in ~/.zshrc
+    fish: llmtui completion fish > ~/.config/fish/completions/llmtui.fish
+    """
+    from llmtui.cli.completion import print_script
+
+    sys.exit(print_script(cli, shell))
 
 
 @cli.command()

@@ -13,7 +13,7 @@ from llmtui import exit_codes
 from llmtui.cli.compare_json import Gated, comparison_json
 from llmtui.cli.history import opened
 from llmtui.cli.output import STDOUT, output_columns, report, write_output
-from llmtui.cli.run_groups import earlier, groups, load_one
+from llmtui.cli.run_groups import earlier, groups, load_one, runs_of_labels
 from llmtui.model.errors import UsageError
 from llmtui.runview.against import side_of
 from llmtui.runview.found_changes import WITHIN, FoundChange, found_change
@@ -53,7 +53,7 @@ def compare_runs(
     """Print how the backends of run `second` compare with those of run `first`. Return the exit code.
 
     Without a `metric` it is by the one of `counting`. `named` are pairs as "NAME_A=NAME_B". `count` is the number of
-    runs of each side, the newest up to these.
+    runs of each side, the newest up to these; of two labels with several runs each it is all their runs.
     Raises StoreError, and UsageError if the pairs are invalid or a side has only one run.
     """
     found = _loaded(path, first, second, count)
@@ -74,8 +74,8 @@ def compare_runs(
     for word, stored, side in (("A", one, found.a), ("B", two, found.b)):
         if stored.state == "running":
             report(f"run {word} is still running; comparing its iterations so far")
-        if len(side) < count:
-            report(f"{word} has {len(side)} runs with the same setup and label, not {count}; comparing these")
+        if len(side) < found.wanted:
+            report(f"{word} has {len(side)} runs with the same setup and label, not {found.wanted}; comparing these")
     written = _write(found, comparison, changes, gated, json_file)
     if not any(o.n_a and o.n_b for o in comparison.outcomes):
         report("nothing to compare: no backend has samples in both runs")
@@ -88,20 +88,26 @@ def compare_runs(
 
 
 class _Loaded(NamedTuple):
-    """The runs of both sides, oldest first, and runs like A from which the spread between runs is known."""
+    """The runs of both sides, oldest first, and runs like A from which the spread between runs is known.
+
+    `wanted` is the number of runs of each side that were asked for.
+    """
 
     a: list[StoredRun]
     b: list[StoredRun]
     earlier: list[StoredRun]
+    wanted: int = 1
 
 
 def _loaded(path: str, first: str, second: str, count: int) -> _Loaded:
     with opened(path) as store:
+        if count == 1:
+            count = runs_of_labels(store, first, second) or 1
         if count > 1:
             one, two = load_one(store, first), load_one(store, second)
             if one.plan.run == two.plan.run:
                 raise UsageError(f"--runs: A and B are the same run, {one.plan.run}; name two runs")
-            return _Loaded(*groups(store, one, two, count), [])
+            return _Loaded(*groups(store, one, two, count), [], count)
         one = store.load(first)
         if store.find(second) == one.plan.run:
             return _Loaded([one], [one], [])

@@ -14,12 +14,12 @@ from llmtui.interrupts import raise_on_interrupt
 _EVERYDAY = ("model", "only", "iterations", "max_tokens")
 #: The commands by what they are for, and what each of a line does.
 COMMAND_LINES: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("init", "check"), "Write a config for this machine; try every backend."),
+    (("init", "check", "accuracy"), "Write a config; try every backend; llmtui's error."),
     (("run", "serve"), "Run the benchmark as plain text; in a browser."),
     (("attach", "resume"), "Reopen the monitor on an active run; continue a run."),
     (("history", "show", "export"), "List past runs; show one; write its files."),
-    (("open", "compare"), "Open a past run in the monitor; compare two runs."),
-    (("explain", "accuracy"), "Print the manual; measure llmtui's own error."),
+    (("open", "compare", "trend"), "A past run in the monitor; two runs; all of one."),
+    (("explain", "completion"), "Print the manual; the completion of a shell."),
 )
 #: Examples of the main help.
 _EXAMPLES = (
@@ -34,6 +34,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "check": ("llmtui check ollama http://gpu-box:8000",),
     "show": ("llmtui show last --label before",),
     "compare": ("llmtui compare last~1 last --gate 5", "llmtui compare last last --backend ONE=OTHER"),
+    "trend": ("llmtui trend llama.cpp --since 30d",),
     "export": ("llmtui export before --json run.json",),
     "init": ("llmtui init --print",),
 }

@@ -46,12 +46,36 @@ _command = functools.partial(click.command, cls=InterruptibleCommand)
 @click.option("--model", metavar="TEXT", default="", type=TEXT, help="Only runs of a model with this in its name.")
 @click.option("--since", metavar="TIME", default="", help="Only runs since then: 2026-11-22, 12h, 7d.")
 @click.option("--json", "as_json", is_flag=True, help="Print the runs as a JSON list (llmtui explain runs).")
+@click.option("--prune", is_flag=True, help="Delete old runs: with --keep 50, --older-than 90d, or both; --yes.")
+@click.option("--keep", metavar="N", type=click.IntRange(0, 100_000), default=None, hidden=True)
+@click.option("--older-than", metavar="TIME", default="", hidden=True)
+@click.option("--yes", is_flag=True, hidden=True)
 @store_option
-def history(number: int, label: str, backend: str, model: str, since: str, as_json: bool, store: str) -> None:
+def history(
+    number: int,
+    label: str,
+    backend: str,
+    model: str,
+    since: str,
+    as_json: bool,
+    prune: bool,
+    keep: int | None,
+    older_than: str,
+    yes: bool,
+    store: str,
+) -> None:
     """List past runs, newest first.
 
     A line shows the id, start and state of a run, how many backends failed, and the median latency of each.
     """
+    if prune or keep is not None or older_than or yes:
+        if not prune:
+            refuse("--keep, --older-than and --yes are for --prune; add it")
+        if label or backend or model or since or as_json:
+            refuse("--prune takes --keep, --older-than, --yes and --store only")
+        from llmtui.cli.prune import prune_history
+
+        sys.exit(prune_history(store, keep=keep, older_than=older_than, yes=yes))
     from llmtui.cli.history_list import list_runs
     from llmtui.store import run_filter
 
@@ -147,6 +171,44 @@ def compare(
 
 
 @_command()
+@click.argument("backend", type=TEXT)
+@click.option(
+    "-n",
+    "--number",
+    metavar="N",
+    type=click.IntRange(1, 1_000),
+    default=50,
+    show_default=True,
+    help="The number of runs.",
+)
+@click.option("--like", metavar="RUN", default="", type=TEXT, help="Runs like this one; by default the newest.")
+@click.option("--metric", cls=MetricOption, help="The metric, by default the one that counts:")
+@click.option("--label", metavar="TEXT", default="", type=TEXT, help="Only runs with this text in their label.")
+@click.option("--since", metavar="TIME", default="", help="Only runs since then: 2026-11-22, 12h, 7d.")
+@click.option("--json", "as_json", is_flag=True, help="Print the series as JSON (llmtui explain runs).")
+@store_option
+def trend(
+    backend: str,
+    number: int,
+    like: str,
+    metric: MetricKey | None,
+    label: str,
+    since: str,
+    as_json: bool,
+    store: str,
+) -> None:
+    """Show a backend over the runs of the history, and where its level shifts.
+
+    Runs of the same work and settings on the same hardware are one series. Changes of versions are marked.
+    """
+    from llmtui.cli.trend import print_trend
+    from llmtui.store import run_filter
+
+    wanted = run_filter.RunFilter(label=label, since_utc=run_filter.since(since) if since else "")
+    sys.exit(print_trend(backend, store, number=number, run=like, metric=metric, wanted=wanted, as_json=as_json))
+
+
+@_command()
 @click.argument("run", type=TEXT)
 @output_options
 @store_option
@@ -226,4 +288,4 @@ def resume(
 
 
 #: The commands of this module, which llmtui.cli.app adds to its own.
-COMMANDS: tuple[click.Command, ...] = (history, show, open_, compare, export, attach, resume)
+COMMANDS: tuple[click.Command, ...] = (history, show, open_, compare, trend, export, attach, resume)

@@ -6,18 +6,21 @@ import contextlib
 import csv
 import json
 import os
+import platform
 import pty
 import select
 import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import psutil
 import pytest
 from click.testing import CliRunner
 
+from llmtui import __version__
 from llmtui.cli.app import cli
 from llmtui.cli.group import COMMAND_LINES, EXAMPLES
 from tests.leftovers import carrying
@@ -312,6 +315,28 @@ def test_shell_completion_offers_commands_options_and_files(words: str, completi
         LLMTUI, env={**environment, "_LLMTUI_COMPLETE": "bash_complete"}, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr, done.stdout.splitlines()) == (0, "", completions)
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [
+        ("bash", "complete -o nosort -F _llmtui_completion llmtui"),
+        ("zsh", "compdef _llmtui_completion llmtui"),
+        ("fish", "complete --no-files --command llmtui"),
+    ],
+)
+def test_completion_prints_the_script_of_a_shell(shell: str, line: str) -> None:
+    result = CliRunner().invoke(cli, ["completion", shell])
+    assert result.exit_code == 0
+    assert line in result.output and f"_LLMTUI_COMPLETE={shell}_complete" in result.output
+
+
+def test_the_version_comes_first_and_then_what_it_measures_with() -> None:
+    first, packages, system = CliRunner().invoke(cli, ["--version"]).output.splitlines()
+    assert first == f"llmtui {__version__}"
+    for part in (f"httpx {metadata.version('httpx')}", "httptools ", f"Python {platform.python_version()}"):
+        assert part in packages
+    assert ("stamped by the kernel" in system) == (sys.platform == "linux")
 
 
 def test_shell_completion_prints_a_script_for_bash() -> None:

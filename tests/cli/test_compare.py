@@ -158,6 +158,16 @@ def test_several_runs_of_each_side(several: Path, capsys: pytest.CaptureFixture[
     ]
 
 
+def test_two_labels_of_several_runs_are_all_their_runs(several: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare_runs("before", "after", str(several), json_file=Path("-")) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["runs_a"] == [f"aaaa000{n}" for n in range(4)]
+    assert document["runs_b"] == [f"bbbb000{n}" for n in range(4)]
+    assert (document["backends"][0]["basis"], document["backends"][0]["shown"]) == ("runs", "slower")
+    with pytest.raises(CommandError, match="'before' matches several runs"):
+        compare_runs("before", "other", str(several))
+
+
 def test_runs_of_one_kind_are_on_one_side_each(several: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare_runs("last~2", "last", str(several), count=2, json_file=Path("-"), percent=5) == 0
     document = json.loads(capsys.readouterr().out)

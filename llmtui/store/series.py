@@ -1,0 +1,114 @@
+"""The runs of the history that are one series with a given one (llmtui.stats.run_series says which are)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from typing import NamedTuple
+
+from llmtui.model import BackendState, Iteration, Plan
+from llmtui.stats.run_series import RunOfSeries, like
+from llmtui.store import queries, run_names
+from llmtui.store.history import Store
+from llmtui.store.limits import rows
+from llmtui.store.rows import FIGURES, iteration_of, machine_of, names_of, plan_of, run_of, state_of
+from llmtui.store.run_filter import RunFilter
+from llmtui.store.turn_rows import turn_of
+
+#: Runs are searched among this many of the newest ones.
+SEARCHED = 10_000
+#: The most samples that are read, of all runs together: some seconds.
+MOST_SAMPLES = 200_000
+
+
+class Found(NamedTuple):
+    """The runs of a series, the oldest first, and how many were left out, by reason. `cut`: there are older ones."""
+
+    runs: list[RunOfSeries]
+    left_out: Counter[str]
+    cut: bool
+
+
+def backend_names(store: Store) -> list[str]:
+    """Return the names of all backends in the newest 1,000 runs, those of the newest run first. Raises StoreError."""
+    return list(dict.fromkeys(name for _, plan in store.plans(1_000) for name in names_of(plan)))
+
+
+def runs_of_series(
+    store: Store, backend: str, most: int, *, run: str = "", wanted: RunFilter | None = None
+) -> Found | None:
+    """Return the newest `most` runs of `backend` that are like `run`, by default the newest run with samples of it.
+
+    Of loads, the samples are the turns at the level that counts. Runs in progress are left out, and those that cannot
+    be read are counted as "unreadable". None if no run has samples of it. Raises StoreError.
+    """
+    with store._reading() as connection:
+        if run:
+            run = run_names.find(connection, run)
+        return _found(connection, backend, most, run, wanted or RunFilter())
+
+
+def _found(connection: sqlite3.Connection, backend: str, most: int, run: str, wanted: RunFilter) -> Found | None:
+    newest = connection.execute(
+        "SELECT seq FROM runs WHERE state != 'running' ORDER BY created_utc DESC, seq DESC LIMIT ?", (SEARCHED,)
+    ).fetchall()
+    left_out: Counter[str] = Counter()
+    found: list[RunOfSeries] = []
+    reference = _reference(connection, run) if run else None
+    samples = 0
+    for (number,) in newest:
+        try:
+            row = next(rows(connection, "SELECT * FROM runs WHERE seq = ?", (number,)))
+            listed, plan, machine = run_of(row), plan_of(row), machine_of(row)
+            if backend not in names_of(plan) or not wanted.starts(listed.created_utc, listed.label):
+                continue
+            if reference is not None and (why := like(reference.plan, reference.machine, plan, machine)):
+                left_out[why] += 1
+                continue
+            one = _run(connection, row)
+        except ValueError:
+            left_out["unreadable"] += 1
+            continue
+        if not any(sample.ok for sample in one.samples.get(backend, ())):
+            left_out["no samples"] += 1
+            continue
+        if len(found) == most or samples > MOST_SAMPLES:
+            return Found(found[::-1], left_out, cut=True)
+        reference = reference or one
+        found.append(one)
+        samples += sum(map(len, one.samples.values()))
+    return Found(found[::-1], left_out, cut=False) if found else None
+
+
+def _reference(connection: sqlite3.Connection, run: str) -> RunOfSeries:
+    return _run(connection, next(rows(connection, "SELECT * FROM runs WHERE id = ?", (run,))))
+
+
+def _run(connection: sqlite3.Connection, row: sqlite3.Row) -> RunOfSeries:
+    """One run with the samples of each backend's newest attempt, without texts and arrivals. Raises ValueError."""
+    listed, plan = run_of(row), plan_of(row)
+    names = names_of(plan)
+    states: dict[str, BackendState] = {}
+    attempts = queries.newest_attempts(connection, listed.run, names)
+    for each in rows(connection, "SELECT * FROM backends WHERE run = ?", (listed.run,)):
+        state = state_of(each, names)
+        if state.attempt == attempts.get(state.name, 1):
+            states[state.name] = state
+    samples: dict[str, list[Iteration]] = {}
+    for sample in _samples(connection, listed.run, plan, names):
+        if sample.attempt == attempts.get(sample.backend, 1):
+            samples.setdefault(sample.backend, []).append(sample)
+    return RunOfSeries(listed.run, listed.created_utc, listed.label, plan, machine_of(row), states, samples)
+
+
+def _samples(connection: sqlite3.Connection, run: str, plan: Plan, names: list[str]) -> list[Iteration]:
+    level = plan.head_level
+    if level is None:
+        statement = f"SELECT {FIGURES} FROM iterations WHERE run = ? AND phase = 'measured'"
+        return [iteration_of(row, run, names) for row in rows(connection, statement, (run,))]
+    statement = "SELECT run, turn, level, started_utc, record FROM turns WHERE run = ? AND level = ?"
+    turns = [
+        turn_of(row, run, names, len(plan.levels), buckets=False)
+        for row in rows(connection, statement, (run, level.number))
+    ]
+    return [turn.as_sample for turn in turns if turn.phase == "measured" and turn.state == "whole"]
