@@ -16,8 +16,6 @@ from llmtui.cli.options import (
     TEXT,
     against_option,
     label_option,
-    output_files,
-    output_options,
     plan_from,
     refuse,
     request_rates,
@@ -25,6 +23,7 @@ from llmtui.cli.options import (
     store_option,
     stream_counts,
 )
+from llmtui.cli.outputs import output_options
 from llmtui.interrupts import ExitOnInterrupt
 
 
@@ -80,22 +79,16 @@ def monitor(
 
 @cli.command()
 @run_options
-@output_options
+@output_options(format_shown=False)
 @label_option
 @store_option
-@click.option("--jsonl", metavar="FILE", type=FILE, hidden=True)
 @click.option("--fail-if", metavar="EXPR", multiple=True, type=TEXT, hidden=True)
 @click.option("-q", "--quiet", is_flag=True, help="Print only the table.")
 def run(
     words: tuple[str, ...],
     model: str | None,
     only: tuple[str, ...],
-    csv_file: Path | None,
-    iterations_csv: Path | None,
-    turns_csv: Path | None,
-    json_file: Path | None,
-    markdown: Path | None,
-    jsonl: Path | None,
+    files: dict[str, Path | None],
     label: str,
     store: str,
     fail_if: tuple[str, ...],
@@ -106,14 +99,6 @@ def run(
     WHAT is as in `llmtui monitor`. A FILE of - is stdout, instead of the text.
     """
     _, plan = plan_from(words, model, only, changes)
-    files = output_files(
-        csv=csv_file,
-        iterations_csv=iterations_csv,
-        turns_csv=turns_csv,
-        json=json_file,
-        markdown=markdown,
-        jsonl=jsonl,
-    )
     with ExitOnInterrupt():
         from llmtui.cli.run import run_as_text
         from llmtui.runview.limits import parse_limits
@@ -150,6 +135,7 @@ def init(file: Path | None, force: bool, to_stdout: bool) -> None:
     default=8321,
     help="Port to listen on, 8321 by default; 0: any free one.",
 )
+@click.option("--metrics", is_flag=True, hidden=True)
 @label_option
 @store_option
 def serve(
@@ -158,6 +144,7 @@ def serve(
     only: tuple[str, ...],
     host: str,
     port: int,
+    metrics: bool,
     label: str,
     store: str,
     **changes: Any,
@@ -174,14 +161,14 @@ def serve(
         if error.name is None or error.name.partition(".")[0] not in ("textual_serve", "aiohttp"):
             raise
         refuse("serve needs further packages; try: pip install 'llmtui[serve]'")
-    sys.exit(pages.serve(plan, settings.ui, host=host, port=port, store=store, label=label))
+    sys.exit(pages.serve(plan, settings.ui, host=host, port=port, store=store, label=label, metrics=metrics))
 
 
 def _complete_topic(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Return the topics that a shell may complete `incomplete` to."""
-    from llmtui.cli.explain import TOPICS
+    from llmtui.cli.explain import SCHEMAS, TOPICS
 
-    return [topic for topic in TOPICS if topic.startswith(incomplete)]
+    return [topic for topic in (*TOPICS, *SCHEMAS) if topic.startswith(incomplete)]
 
 
 @cli.command()

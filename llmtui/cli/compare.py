@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from llmtui import exit_codes
 from llmtui.cli.compare_json import Gated, comparison_json
+from llmtui.cli.compare_markdown import comparison_markdown, difference_lines, gate_markdown
+from llmtui.cli.compare_table import table_lines
 from llmtui.cli.history import opened
 from llmtui.cli.output import STDOUT, output_columns, report, write_output
 from llmtui.cli.run_groups import earlier, groups, load_one, runs_of_labels
@@ -18,25 +20,22 @@ from llmtui.model.errors import UsageError
 from llmtui.runview.against import side_of
 from llmtui.runview.found_changes import WITHIN, FoundChange, found_change
 from llmtui.runview.run import RunView
-from llmtui.stats.compare import digits, jointly, times
+from llmtui.stats.compare import jointly
 from llmtui.stats.compare_runs import across, counting, paired
 from llmtui.stats.gate import gate
-from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.metrics import MetricKey
 from llmtui.stats.rounds import MOST
 from llmtui.stats.run_differences import Side
-from llmtui.stats.run_outcomes import Across, Outcome
+from llmtui.stats.run_outcomes import Across
 from llmtui.store.accuracy_record import newest
 from llmtui.store.rows import StoredRun
 from llmtui.text import sanitize
-from llmtui.text.cells import cells_wide, fit, wrapped
-from llmtui.text.format import DASH, plural, scale_of
+from llmtui.text.cells import wrapped
+from llmtui.text.format import plural
 
-_NAME = 32
 _SENTENCE = 4_000
 #: Differences of two runs that are of single levels, or of the objectives, which are compared apart.
 _OF_LEVELS = frozenset({"load", "objectives"})
-#: The number of right-aligned columns, between the names and the slowdown.
-_NUMBERS = 4
 
 
 def compare_runs(
@@ -48,6 +47,7 @@ def compare_runs(
     metric: MetricKey | None = None,
     percent: float | None = None,
     json_file: Path | None = None,
+    markdown: Path | None = None,
     count: int = 1,
 ) -> int:
     """Print how the backends of run `second` compare with those of run `first`. Return the exit code.
@@ -76,7 +76,7 @@ def compare_runs(
             report(f"run {word} is still running; comparing its iterations so far")
         if len(side) < found.wanted:
             report(f"{word} has {len(side)} runs with the same setup and label, not {found.wanted}; comparing these")
-    written = _write(found, comparison, changes, gated, json_file)
+    written = _write(found, comparison, changes, gated, json_file, markdown)
     if not any(o.n_a and o.n_b for o in comparison.outcomes):
         report("nothing to compare: no backend has samples in both runs")
         return exit_codes.FAILED
@@ -186,14 +186,26 @@ def _report_gate(gated: Gated, *, relative: bool) -> None:
 
 
 def _write(
-    found: _Loaded, comparison: Across, changes: Sequence[FoundChange], gated: Gated | None, json_file: Path | None
+    found: _Loaded,
+    comparison: Across,
+    changes: Sequence[FoundChange],
+    gated: Gated | None,
+    json_file: Path | None,
+    markdown: Path | None,
 ) -> bool:
-    """Print the comparison and write `json_file`. Return False if that cannot be written."""
-    document = comparison_json(found.a[-1], found.b[-1], comparison, gated, changes)
-    if json_file == STDOUT:
-        return write_output(STDOUT, document)
-    print(comparison_text(found.a, found.b, comparison, output_columns(), changes), end="")
-    return json_file is None or write_output(json_file, document)
+    """Print the comparison and write the files. Return False if one cannot be written."""
+    if STDOUT not in (json_file, markdown):
+        print(comparison_text(found.a, found.b, comparison, output_columns(), changes), end="")
+    written = True
+    if json_file is not None:
+        document = comparison_json(found.a[-1], found.b[-1], comparison, gated, changes)
+        written = write_output(json_file, document)
+    if markdown is not None:
+        text = comparison_markdown(
+            origins(found.a, found.b), comparison, remarks(found.a, found.b, comparison, changes)
+        )
+        written = write_output(markdown, text + gate_markdown(gated)) and written
+    return written
 
 
 def comparison_text(
@@ -207,33 +219,41 @@ def comparison_text(
 
     `a` and `b` are the runs of the sides, oldest first.
     """
-    sides = [("A", a), ("B", b)] if a[-1].plan.run != b[-1].plan.run else [("A and B", a)]
-    lines = [line for name, runs in sides for line in wrapped(f"{name}: {_origins(runs)}", width)]
-    lines += ["", *_table(comparison.outcomes, width), ""]
-    for outcome in comparison.outcomes:
-        lines += wrapped(sanitize(outcome.sentence, _SENTENCE), width)
-    for common in comparison.common:
-        if common.shown:
-            lines += wrapped(sanitize(common.sentence, _SENTENCE), width)
-    for change in changes:
-        for text in change.sentences:
-            lines += wrapped(sanitize(text, _SENTENCE), width)
-    if changes and a[-1].plan.run != b[-1].plan.run:
-        lines += wrapped(WITHIN, width)
-    if note := jointly([o.comparison for o in comparison.outcomes if o.comparison is not None]):
-        lines += wrapped(note, width)
-    if any(MOST in (o.n_a, o.n_b) for o in comparison.outcomes):
-        lines += wrapped(f"only the newest {MOST} iterations of a backend are compared", width)
-    rest = [(run, names) for run, names in (("A", comparison.rest_a), ("B", comparison.rest_b)) if names]
-    if rest:
-        texts = [f"{', '.join(sanitize(name, 60) for name in names)} (only in {run})" for run, names in rest]
-        lines += wrapped(f"not compared: {'; '.join(texts)}", width)
+    lines = [line for text in origins(a, b) for line in wrapped(text, width)]
+    lines += ["", *table_lines(comparison.outcomes, width), ""]
+    for text in remarks(a, b, comparison, changes):
+        lines += wrapped(text, width)
     if comparison.differences:
         lines.append("")
-    for d in comparison.differences:
-        check = sanitize(f"{d.level} {d.code}: {d.text}" + (f"; fix: {d.todo}" if d.todo else ""), _SENTENCE)
-        lines += wrapped(check, width)
+    for text in difference_lines(comparison):
+        lines += wrapped(text, width)
     return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def origins(a: Sequence[StoredRun], b: Sequence[StoredRun]) -> list[str]:
+    """Return a line on the runs of each side."""
+    sides = [("A", a), ("B", b)] if a[-1].plan.run != b[-1].plan.run else [("A and B", a)]
+    return [f"{name}: {_origins(runs)}" for name, runs in sides]
+
+
+def remarks(
+    a: Sequence[StoredRun], b: Sequence[StoredRun], comparison: Across, changes: Sequence[FoundChange]
+) -> list[str]:
+    """Return a sentence for each backend, and what else is to be said of the figures: plain text."""
+    texts = [outcome.sentence for outcome in comparison.outcomes]
+    texts += [common.sentence for common in comparison.common if common.shown]
+    texts += [text for change in changes for text in change.sentences]
+    if changes and a[-1].plan.run != b[-1].plan.run:
+        texts.append(WITHIN)
+    if note := jointly([o.comparison for o in comparison.outcomes if o.comparison is not None]):
+        texts.append(note)
+    if any(MOST in (o.n_a, o.n_b) for o in comparison.outcomes):
+        texts.append(f"only the newest {MOST} iterations of a backend are compared")
+    rest = [(run, names) for run, names in (("A", comparison.rest_a), ("B", comparison.rest_b)) if names]
+    if rest:
+        only = [f"{', '.join(sanitize(name, 60) for name in names)} (only in {run})" for run, names in rest]
+        texts.append(f"not compared: {'; '.join(only)}")
+    return [sanitize(text, _SENTENCE) for text in texts]
 
 
 def _origins(runs: Sequence[StoredRun]) -> str:
@@ -251,68 +271,3 @@ def _origin(stored: StoredRun) -> str:
     start = sanitize(stored.plan.created_utc[:16].replace("T", " "))
     run, state, version = sanitize(stored.plan.run, 40), sanitize(stored.state), sanitize(stored.llmtui, 40)
     return f"run {run}{label}, {state}, started {start} UTC, llmtui {version}{note}"
-
-
-def _table(outcomes: Sequence[Outcome], width: int) -> list[str]:
-    """A heading and a row per backend. Names are shortened to fit `width`."""
-    used = list(dict.fromkeys(outcome.metric for outcome in outcomes))
-    # Of each metric, both columns have one unit and one number of decimals.
-    scales = {
-        m: scale_of([v for o in outcomes if o.metric == m for v in (o.median_a, o.median_b)], METRICS[m].unit)
-        for m in used
-    }
-    unit = f" {scales[used[0]].unit}" if len(used) == 1 else ""
-    columns = [
-        ["backend", *(_row_name(o) for o in outcomes)],
-        ["by", *(METRICS[o.metric].titled(scales[o.metric].unit) for o in outcomes)],
-        ["n A", *(str(o.n_a) for o in outcomes)],
-        ["n B", *(str(o.n_b) for o in outcomes)],
-        [f"median A{unit}", *(scales[o.metric].text(o.median_a) for o in outcomes)],
-        [f"median B{unit}", *(scales[o.metric].text(o.median_b) for o in outcomes)],
-        ["slowdown", *(_ratio(o.slowdown) for o in outcomes)],
-    ]
-    if any(o.others for o in outcomes):
-        columns.append(["relative", *(_ratio(o.relative) for o in outcomes)])
-        if sum(max(map(cells_wide, column)) + 2 for column in columns) - 2 > width:
-            # The names are worth more than an interval that decides nothing.
-            columns[-2] = [text.partition(" (")[0] for text in columns[-2]]
-    head = "medians"
-    if len(used) == 1:
-        head = f"{METRICS[used[0]].title} (median)"
-        del columns[1]
-    left = 2 if len(used) > 1 else 1
-    widths = [max(map(cells_wide, column)) for column in columns]
-    # Wide figures stand closer together rather than beyond the edge.
-    narrow = len("backend") + sum(widths[1:]) + 2 * (len(widths) - 1) > width
-    gap = " " if narrow else "  "
-    widths[0] = max(len("backend"), min(widths[0], width - sum(widths[1:]) - len(gap) * (len(widths) - 1)))
-    columns[0] = [fit(name, widths[0]) for name in columns[0]]
-    lines = wrapped(f"{head}; slowdown above 1x: B is slower than A; below 1x: B is faster{_meaning(outcomes)}", width)
-    for row in zip(*columns, strict=True):
-        cells = []
-        for place, (cell, wide) in enumerate(zip(row, widths, strict=True)):
-            padding = " " * (wide - cells_wide(cell))
-            cells.append(padding + cell if left <= place < left + _NUMBERS else cell + padding)
-        lines.append(gap.join(cells))
-    return lines
-
-
-def _meaning(outcomes: Sequence[Outcome]) -> str:
-    """What the column of relative slowdowns means, if there is one."""
-    return "; relative: to the other backends" if any(o.others for o in outcomes) else ""
-
-
-def _row_name(outcome: Outcome) -> str:
-    if outcome.a == outcome.b:
-        return sanitize(outcome.a, 2 * _NAME)
-    return f"{sanitize(outcome.a, _NAME)} / {sanitize(outcome.b, _NAME)}"
-
-
-def _ratio(of_b: tuple[float, float | None, float | None] | None) -> str:
-    if of_b is None:
-        return DASH
-    ratio, low, high = of_b
-    if low is None or high is None:
-        return f"{times(ratio)}x"
-    middle, least, most = digits(ratio, low, high)
-    return f"{middle}x ({least} to {most})"

@@ -8,6 +8,7 @@ meaning of a config key, is in `docs/meanings.toml`.
 from __future__ import annotations
 
 import functools
+import json
 import re
 import shutil
 import sys
@@ -39,10 +40,14 @@ TOPICS: dict[str, str] = {
     "keys": "every key of the monitor, and how to change one",
     "csv": "every column of the CSV files, and the other formats",
     "python": "read runs in Python and notebooks: llmtui.read_run",
+    "report": "the HTML report, metrics for Prometheus, CI, JSON Schema",
     "accuracy": "how far off llmtui's own numbers are",
     "faults": "error messages: what happened and what to do",
     "security": "what llmtui protects, and what it does not",
 }
+
+#: Names that print a JSON Schema instead of a page, for programs.
+SCHEMAS = ("json", "jsonl")
 
 
 def explain(topic: str | None) -> int:
@@ -50,11 +55,14 @@ def explain(topic: str | None) -> int:
     if topic is None:
         click.echo(topic_list(), nl=False)
         return exit_codes.OK
+    if topic in SCHEMAS:
+        click.echo(schema(topic), nl=False)
+        return exit_codes.OK
     if topic not in TOPICS:
         from llmtui.config.errors import suggestion
         from llmtui.text import sanitize
 
-        message = f"llmtui: no topic {sanitize(topic, 80)!r}{suggestion(topic, list(TOPICS))}"
+        message = f"llmtui: no topic {sanitize(topic, 80)!r}{suggestion(topic, [*TOPICS, *SCHEMAS])}"
         click.echo(message, err=True)
         return exit_codes.USAGE
     text = page(topic)
@@ -68,7 +76,15 @@ def explain(topic: str | None) -> int:
 def topic_list() -> str:
     """The topics, a line each, and how to read one."""
     lines = [f"  {name:10}{line}" for name, line in TOPICS.items()]
-    return "\n".join(["llmtui explain TOPIC prints the manual on:", "", *lines, ""])
+    schemas = "llmtui explain json, and jsonl, print JSON Schemas for programs."
+    return "\n".join(["llmtui explain TOPIC prints the manual on:", "", *lines, "", schemas, ""])
+
+
+def schema(name: str) -> str:
+    """The JSON Schema of a run ("json") or of one of its JSON lines ("jsonl"), as an indented document."""
+    from llmtui.export.schema import lines_schema, run_schema
+
+    return json.dumps(run_schema() if name == "json" else lines_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def page(topic: str) -> str:

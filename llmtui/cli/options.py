@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from llmtui.cli.output import STDOUT
 from llmtui.interrupts import ExitOnInterrupt
 
 if TYPE_CHECKING:
@@ -221,22 +220,6 @@ run_options = _all(
     click.option("--order", metavar="ORDER", help="Order: shuffled, round-robin or sequential."),
 )
 
-#: The files that `run` and `export` write.
-output_options = _all(
-    option(
-        "--csv",
-        "csv_file",
-        metavar="FILE",
-        type=FILE,
-        shown="--csv, --json FILE",
-        help="Write the results; all files: llmtui explain csv.",
-    ),
-    click.option("--iterations-csv", metavar="FILE", type=FILE, hidden=True),
-    click.option("--turns-csv", metavar="FILE", type=FILE, hidden=True),
-    click.option("--json", "json_file", metavar="FILE", type=FILE, hidden=True),
-    click.option("--markdown", metavar="FILE", type=FILE, hidden=True),
-)
-
 
 class MetricOption(click.Option):
     """An option that takes one of llmtui.stats.metrics.METRICS, which is imported only when it is needed."""
@@ -281,24 +264,6 @@ def plan_from(
             except ValueError as error:
                 raise ConfigError(f"{settings.place.section('ui').key('keys')}: {error}") from None
     return settings, plan
-
-
-#: Other names of stdout, which then contains nothing else.
-_STDOUT_NAMES = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
-
-
-def output_files(**files: Path | None) -> dict[str, Path | None]:
-    """Return `files`, by format. Raises UsageError if one cannot be written or two are the same."""
-    files = {kind: STDOUT if str(path) in _STDOUT_NAMES else path for kind, path in files.items()}
-    paths = [path for path in files.values() if path is not None]
-    if len({path.absolute() for path in paths}) < len(paths):
-        refuse("two outputs are the same file; name a different file for each")
-    for path in paths:
-        if path.is_dir():
-            refuse(f"{path} is a folder; name a file in it")
-        if not path.absolute().parent.is_dir():
-            refuse(f"cannot write {path}: the folder {path.absolute().parent} does not exist")
-    return files
 
 
 def stream_counts(text: str) -> list[int]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,21 +44,12 @@ def write_files(run_view: RunView, files: dict[str, Path | None], store: str = "
 
     The requests of a load are read from the history `store`.
     """
-    from llmtui.export.csv import iterations_lines, results_csv, turns_csv
-    from llmtui.export.json import json_pieces
-    from llmtui.export.markdown import run_markdown
+    from llmtui.export.formats import FORMATS
 
-    makers: dict[str, Callable[[RunView], str | Iterable[str]]] = {
-        "csv": results_csv,
-        "iterations_csv": iterations_lines,
-        "turns_csv": turns_csv,
-        "json": json_pieces,
-        "markdown": run_markdown,
-    }
     wanted = {kind: path for kind, path in files.items() if path is not None}
-    needed = run_view.plan.levels and wanted.keys() & {"iterations_csv", "json"}
+    needed = run_view.plan.levels and any(FORMATS[kind].requests for kind in wanted)
     with _requests_of(run_view, store) if needed else contextlib.nullcontext(True) as complete:
-        return all([write_output(path, makers[kind](run_view)) for kind, path in wanted.items()]) and complete
+        return all([write_output(path, FORMATS[kind].make(run_view)) for kind, path in wanted.items()]) and complete
 
 
 @contextlib.contextmanager
@@ -79,8 +71,17 @@ def _requests_of(run_view: RunView, store: str) -> Iterator[bool]:
         yield True
 
 
+def is_job_summary(path: Path) -> bool:
+    """Whether this is the file from which GitHub shows the summary of a step. Several commands add to it."""
+    named = os.environ.get("GITHUB_STEP_SUMMARY")
+    return bool(named) and path.absolute() == Path(str(named)).absolute()
+
+
 def write_output(path: Path, text: str | Iterable[str]) -> bool:
-    """Write `text` to `path`, or print it if `path` is `STDOUT`. Report an error and return False if that fails."""
+    """Write `text` to `path`, or print it if `path` is `STDOUT`. Report an error and return False if that fails.
+
+    The summary of a GitHub job grows; any other file is replaced.
+    """
     from llmtui.store.atomic import write_atomic
     from llmtui.store.errors import StoreError
 
@@ -88,6 +89,10 @@ def write_output(path: Path, text: str | Iterable[str]) -> bool:
         if path == STDOUT:
             for piece in [text] if isinstance(text, str) else text:
                 write_utf8(piece)
+        elif is_job_summary(path):
+            with path.open("a", encoding="utf-8", errors="replace") as file:
+                # A heading or a table of what is there already ends at an empty line.
+                file.writelines(["\n", text] if isinstance(text, str) else ["\n", *text])
         else:
             write_atomic(path, text)
     except OSError as error:

@@ -17,12 +17,11 @@ from llmtui.cli.options import (
     MetricOption,
     against_option,
     model_option,
-    output_files,
-    output_options,
     refuse,
     store_option,
     words_argument,
 )
+from llmtui.cli.outputs import output_files, output_options
 from llmtui.interrupts import ExitOnInterrupt
 
 if TYPE_CHECKING:
@@ -147,6 +146,7 @@ def open_(run: str, against: str | None, store: str) -> None:
     help="Compare N runs like A with N like B.",
 )
 @click.option("--json", "json_file", metavar="FILE", type=FILE, help="Write the comparison as JSON (- is stdout).")
+@click.option("--markdown", metavar="FILE", type=FILE, hidden=True)
 @store_option
 def compare(
     a: str,
@@ -156,6 +156,7 @@ def compare(
     gate: float | None,
     count: int | None,
     json_file: Path | None,
+    markdown: Path | None,
     store: str,
 ) -> None:
     """Compare the backends of run B with those of run A, by name.
@@ -164,10 +165,21 @@ def compare(
     """
     if gate is not None and gate != gate:
         refuse("--gate: 'nan' is not a percentage")
-    json_file = output_files(json=json_file)["json"]
+    files = output_files(json=json_file, markdown=markdown)
     from llmtui.cli.compare import compare_runs
 
-    sys.exit(compare_runs(a, b, store, named=named, metric=metric, percent=gate, json_file=json_file, count=count or 1))
+    code = compare_runs(
+        a,
+        b,
+        store,
+        named=named,
+        metric=metric,
+        percent=gate,
+        json_file=files["json"],
+        markdown=files["markdown"],
+        count=count or 1,
+    )
+    sys.exit(code)
 
 
 @_command()
@@ -210,24 +222,13 @@ def trend(
 
 @_command()
 @click.argument("run", type=TEXT)
-@output_options
+@output_options(format_shown=True)
 @store_option
-def export(
-    run: str,
-    csv_file: Path | None,
-    iterations_csv: Path | None,
-    turns_csv: Path | None,
-    json_file: Path | None,
-    markdown: Path | None,
-    store: str,
-) -> None:
+def export(run: str, files: dict[str, Path | None], store: str) -> None:
     """Write the files of a past run.
 
     RUN names the run as in `show`. Without an option, print the results as CSV. A FILE of - is stdout.
     """
-    files = output_files(
-        csv=csv_file, iterations_csv=iterations_csv, turns_csv=turns_csv, json=json_file, markdown=markdown
-    )
     from llmtui.cli.history import export_run
 
     sys.exit(export_run(run, files, store))

@@ -94,7 +94,7 @@ SCHEMA_VERSION = 1
 _UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 _SECRET = frozenset({"api_key", "headers", "secrets"})
 #: Fields of the structs that are not in the document: secrets, and what only the engine needs.
-_LEFT_OUT: dict[type, frozenset[str]] = {
+LEFT_OUT: dict[type, frozenset[str]] = {
     Backend: _SECRET,
     BackendState: frozenset({"listener_uids"}),
     EarlierAttempt: frozenset({"brief"}),
@@ -105,11 +105,12 @@ _OF_REQUESTS = (
     "level turn request share worker written_s due_s waited_s in_flight requests_per_s output_tokens_per_s "
     "goodput_per_s attainment talk talk_turn thought_s"
 )
-_LOADS_ONLY: dict[type, frozenset[str]] = {
+LOADS_ONLY: dict[type, frozenset[str]] = {
     Iteration: frozenset(_OF_REQUESTS.split()),
     Summary: frozenset(key for key, metric in METRICS.items() if metric.of_turn),
 }
-_OF_LOADS = frozenset({"load", "slo", "levels", "turns", "search"})
+#: Names of the document that a race does not have.
+OF_LOADS = frozenset({"load", "slo", "levels", "turns", "search"})
 
 
 class BackendRecord(Struct, frozen=True):
@@ -278,8 +279,8 @@ def _document(run_view: RunView) -> str:
     )
     # Requests follow piece by piece.
     absent = {"requests"} if plan.prompts.given else {"requests", "prompts"}
-    only = {RunRecord: frozenset(absent)} if plan.levels else _LOADS_ONLY | {RunRecord: _OF_LOADS | absent}
-    return plain_json(full(record, _LEFT_OUT | only))
+    only = {RunRecord: frozenset(absent)} if plan.levels else LOADS_ONLY | {RunRecord: OF_LOADS | absent}
+    return plain_json(full(record, LEFT_OUT | only))
 
 
 def _level(run_view: RunView, level: Level) -> LevelRecord:
@@ -311,7 +312,7 @@ def escaped(document: str) -> str:
 
 def full_sample(sample: Iteration | Turn, *, load: bool) -> dict[str, Any]:
     """All fields of an iteration or a turn, as the document has them; `load`: with those that only loads have."""
-    of: dict[str, Any] = full(sample, _LEFT_OUT if load else _LEFT_OUT | _LOADS_ONLY)
+    of: dict[str, Any] = full(sample, LEFT_OUT if load else LEFT_OUT | LOADS_ONLY)
     return of
 
 
@@ -368,7 +369,7 @@ def _verdict(verdict: Verdict) -> VerdictRecord:
     )
 
 
-def full(value: Any, left_out: Mapping[type, frozenset[str]] = _LEFT_OUT) -> Any:
+def full(value: Any, left_out: Mapping[type, frozenset[str]] = LEFT_OUT) -> Any:
     """`value` with the fields that our structs omit at their default, but without those in `left_out`."""
     if isinstance(value, msgspec.Struct):
         without = left_out.get(type(value), frozenset())

@@ -25,6 +25,17 @@ def search_lines(run_view: RunView) -> Iterator[str]:
         yield escaped(msgspec.json.encode({"type": "search", **full(found)}).decode()) + "\n"
 
 
+def run_lines(run_view: RunView) -> Iterator[str]:
+    """Yield all lines of a run, in the order in which they came."""
+    samples: list[Iteration | Turn] = []
+    for view in run_view.backends.values():
+        # A load has warm-up requests among its iterations.
+        samples += [*view.iterations, *view.turns]
+    for sample in sorted(samples, key=lambda sample: (sample.seq, sample.started_utc)):
+        yield sample_line(run_view.plan, sample)
+    yield from search_lines(run_view)
+
+
 def sample_line(plan: Plan, sample: Iteration | Turn) -> str:
     """Return one line, with its line end."""
     of = full_sample(sample, load=bool(plan.levels))

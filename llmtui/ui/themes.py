@@ -8,9 +8,9 @@ from collections.abc import Collection
 from textual.theme import Theme
 
 from llmtui.text import sanitize
+from llmtui.text.colours import DARK as _DARK
+from llmtui.text.colours import LIGHT as _LIGHT
 
-_DARK = ("#4cc2ff", "#ffb454", "#3ddc97", "#ff7ab8", "#c3a6ff", "#ffe066", "#ff6b5e", "#7ee0d0", "#b8c4d0")
-_LIGHT = ("#0067b8", "#b35900", "#0a7d4f", "#b8246f", "#6b3fc4", "#8a6d00", "#c4281a", "#0f7a73", "#4f5b66")
 _ANSI = (
     "ansi_bright_cyan",
     "ansi_yellow",
@@ -26,7 +26,6 @@ _ANSI = (
 
 #: The share of a backend's colour in its tint; the rest is the background.
 _TINT = 0.5
-_DARK_BACKGROUND, _LIGHT_BACKGROUND = "#0f1419", "#fafaf7"
 
 
 def _tint(colour: str, background: str) -> str:
@@ -43,7 +42,7 @@ def _series(colours: tuple[str, ...], background: str = "") -> dict[str, str]:
 
 
 #: Of the dark theme, and for Textual's own themes, which have no colours for series.
-DEFAULT_VARIABLES = {**_series(_DARK, _DARK_BACKGROUND), "dim": "#8b95a1", "rule": "#4a5462"}
+DEFAULT_VARIABLES = {**_series(_DARK.series, _DARK.background), "dim": _DARK.dim, "rule": _DARK.rule}
 
 DARK = Theme(
     name="llmtui-dark",
@@ -51,13 +50,13 @@ DARK = Theme(
     primary="#4cc2ff",
     secondary="#3a6ea5",
     accent="#4cc2ff",
-    warning="#ffb454",
-    error="#ff6b5e",
-    success="#3ddc97",
-    foreground="#d7dde4",
-    background=_DARK_BACKGROUND,
+    warning=_DARK.warning,
+    error=_DARK.error,
+    success=_DARK.success,
+    foreground=_DARK.foreground,
+    background=_DARK.background,
     surface="#151b22",
-    panel="#1c242d",
+    panel=_DARK.panel,
     variables=DEFAULT_VARIABLES,
 )
 LIGHT = Theme(
@@ -66,14 +65,14 @@ LIGHT = Theme(
     primary="#0067b8",
     secondary="#3a6ea5",
     accent="#0067b8",
-    warning="#9a5b00",
-    error="#c4281a",
-    success="#0a7d4f",
-    foreground="#1d2530",
-    background=_LIGHT_BACKGROUND,
+    warning=_LIGHT.warning,
+    error=_LIGHT.error,
+    success=_LIGHT.success,
+    foreground=_LIGHT.foreground,
+    background=_LIGHT.background,
     surface="#f0f0ec",
-    panel="#e6e6e1",
-    variables={**_series(_LIGHT, _LIGHT_BACKGROUND), "dim": "#5f6973", "rule": "#b4bac0"},
+    panel=_LIGHT.panel,
+    variables={**_series(_LIGHT.series, _LIGHT.background), "dim": _LIGHT.dim, "rule": _LIGHT.rule},
 )
 ANSI = Theme(
     name="llmtui-ansi",

@@ -30,7 +30,7 @@ DONE = "the run is done"
 @pytest.fixture(scope="module")
 def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A run that lasts as long as the tests of this module."""
-    with serving(tmp_path_factory.mktemp("going"), 100_000) as served:
+    with serving(tmp_path_factory.mktemp("going"), 100_000, "--metrics") as served:
         yield served
 
 
@@ -88,6 +88,19 @@ async def test_requests_with_foreign_host_or_origin_are_refused(
         for path in ("/", "/static/js/textual.js"):
             async with session.get(going.path(path), headers=headers) as response:
                 assert response.status == status
+
+
+async def test_metrics_follow_the_rules_of_the_pages(going: Served) -> None:
+    async with ClientSession() as session:
+        for url, headers in ((f"{going.url}/metrics", {}), (going.path("/metrics"), {"Host": "evil.example"})):
+            async with session.get(url, headers=headers) as response:
+                assert response.status == 403
+        async with session.get(going.path("/metrics")) as response:
+            assert response.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+            assert response.headers["Cache-Control"] == "no-store"
+            text = await response.text()
+    assert re.search(r'^llmtui_iterations_total\{backend="alpha",outcome="finished"\} \d+$', text, re.MULTILINE)
+    assert text.endswith("# EOF\n") and going.token not in text
 
 
 @pytest.mark.parametrize("headers", [{"origin": "https://evil.example"}, {"Host": "evil.example"}, {"origin": "null"}])

@@ -37,9 +37,14 @@ BACKLOG = 512
 IDLE_S = 75.0
 
 
-def serve(plan: Plan, ui: UiConfig, *, host: str, port: int, store: str = "", label: str = "") -> int:
+def serve(
+    plan: Plan, ui: UiConfig, *, host: str, port: int, store: str = "", label: str = "", metrics: bool = False
+) -> int:
     """Start an engine for `plan` and serve pages that show it, until interrupted or the engine ends. Return the exit
-    code, as `run` does. Raises EngineError, and UsageError if `host` and `port` (0: a free one) cannot be used."""
+    code, as `run` does. With `metrics` there is /metrics too, under the same rules.
+
+    Raises EngineError, and UsageError if `host` and `port` (0: a free one) cannot be used.
+    """
     try:
         listener = _listen(host, port)
     except OSError as error:
@@ -49,7 +54,7 @@ def serve(plan: Plan, ui: UiConfig, *, host: str, port: int, store: str = "", la
     with listener, Interruption(signal.SIGHUP) as interruption:
         engine = EngineProcess.start(plan, store, label=label, prompt_index=index_for(plan.prompts))
         try:
-            return asyncio.run(_serve(plan, ui, host, listener, engine, interruption))
+            return asyncio.run(_serve(plan, ui, host, listener, engine, interruption, metrics))
         finally:
             engine.kill()
 
@@ -71,7 +76,13 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 async def _serve(
-    plan: Plan, ui: UiConfig, host: str, listener: socket.socket, engine: EngineProcess, interruption: Interruption
+    plan: Plan,
+    ui: UiConfig,
+    host: str,
+    listener: socket.socket,
+    engine: EngineProcess,
+    interruption: Interruption,
+    metrics: bool,
 ) -> int:
     client = await interruption.run(engine.connect())
     if client is None:
@@ -83,7 +94,7 @@ async def _serve(
     follower = asyncio.create_task(_follow(run_view, client))
     access = Access(host)
     with one_line_each(report, access.token):
-        await _serve_pages(engine, ui, access, listener, interruption, follower)
+        await _serve_pages(engine, ui, access, listener, interruption, follower, run_view if metrics else None)
     done = run_view.run.phase == "done"
     if follower.done() and not done:
         report("the engine ended before the run was complete" + (f": {line}" if (line := engine.log_tail()) else ""))
@@ -102,11 +113,15 @@ async def _serve_pages(
     listener: socket.socket,
     interruption: Interruption,
     follower: asyncio.Task[None],
+    scraped: RunView | None,
 ) -> None:
-    """Serve until interrupted, or until `follower` is done because the engine has ended."""
+    """Serve until interrupted, or until `follower` is done because the engine has ended.
+
+    Programs can scrape the figures of `scraped`, if it is given.
+    """
     limits = Limits.of_this_process()
     connections = Connections(listener, limits, report)
-    pages = Pages(engine.socket, ui, access, connections.admit, limits.pages)
+    pages = Pages(engine.socket, ui, access, connections.admit, limits.pages, scraped)
     # Request bodies are neither decompressed nor read: no request has one.
     runner = web.AppRunner(
         pages.application(),
@@ -120,6 +135,8 @@ async def _serve_pages(
     assert runner.server is not None
     accepting = asyncio.create_task(connections.accept(runner.server))
     _print_address(listener, access.token)
+    if scraped is not None:
+        report("Prometheus can scrape /metrics there, with the same token (llmtui explain report)")
     try:
         await interruption.or_done(follower)
         if interruption.is_set():

@@ -20,6 +20,7 @@ from aiohttp import WSMsgType, web
 
 from llmtui.cli.serve.access import Access
 from llmtui.config.schema import UiConfig
+from llmtui.runview.run import RunView
 from llmtui.ui import themes
 
 LEAVE_S = 3.0
@@ -46,13 +47,19 @@ Admit = Callable[[asyncio.BaseTransport | None], None]
 class Pages:
     """The web application: the page, its static files, and a monitor process behind the websocket of each open page."""
 
-    def __init__(self, engine: Path, ui: UiConfig, access: Access, admit: Admit, most: int) -> None:
-        """`admit` is called with the connection of each accepted request; at most `most` pages may be open."""
+    def __init__(
+        self, engine: Path, ui: UiConfig, access: Access, admit: Admit, most: int, scraped: RunView | None = None
+    ) -> None:
+        """`admit` is called with the connection of each accepted request; at most `most` pages may be open.
+
+        With `scraped` there is /metrics, with the figures of this run.
+        """
         self._engine = engine
         self._options = msgspec.json.encode(msgspec.structs.replace(ui, theme=ui.theme or "dark")).decode()
         self._access = access
         self._admit = admit
         self._most = most
+        self._scraped = scraped
         self._theme = themes.LIGHT if ui.theme == "light" else themes.DARK
         self._open: set[web.WebSocketResponse] = set()
         self._page = string.Template(
@@ -69,6 +76,8 @@ class Pages:
         application.router.add_get("/", self._index)
         application.router.add_get("/ws", self._websocket, allow_head=False)
         application.router.add_get("/static/{name:.+}", self._static)
+        if self._scraped is not None:
+            application.router.add_get("/metrics", self._metrics)
         return application
 
     async def close(self) -> None:
@@ -85,7 +94,9 @@ class Pages:
         response = await handler(request)
         if not response.prepared:
             response.headers.update(HEADERS)
-            response.headers["Cache-Control"] = "no-store" if request.path == "/" else "private, max-age=3600"
+            response.headers["Cache-Control"] = (
+                "no-store" if request.path in ("/", "/metrics") else "private, max-age=3600"
+            )
         return response
 
     async def _index(self, request: web.Request) -> web.Response:
@@ -100,6 +111,12 @@ class Pages:
         if self._access.in_query(request):
             self._access.remember(request, response)
         return response
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        from llmtui.export.openmetrics import CONTENT_TYPE, openmetrics
+
+        assert self._scraped is not None
+        return web.Response(body=openmetrics(self._scraped).encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _static(self, request: web.Request) -> web.StreamResponse:
         if file := self._statics.get(request.match_info["name"]):
