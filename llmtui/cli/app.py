@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,8 @@ from llmtui.cli.options import (
     TEXT,
     against_option,
     label_option,
+    on_command_option,
+    on_option,
     plan_from,
     refuse,
     request_rates,
@@ -25,6 +27,10 @@ from llmtui.cli.options import (
 )
 from llmtui.cli.outputs import output_options
 from llmtui.interrupts import ExitOnInterrupt
+
+if TYPE_CHECKING:
+    from llmtui.config.schema import UiConfig
+    from llmtui.link.remote import RemoteEngine
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, wanted: Any) -> None:
@@ -55,6 +61,8 @@ def cli() -> None:
 @run_options
 @label_option
 @against_option
+@on_option
+@on_command_option
 @store_option
 def monitor(
     words: tuple[str, ...],
@@ -62,6 +70,8 @@ def monitor(
     only: tuple[str, ...],
     label: str,
     against: str | None,
+    on: str | None,
+    on_command: str | None,
     store: str,
     **changes: Any,
 ) -> None:
@@ -70,9 +80,17 @@ def monitor(
     WHAT is a config (./config.toml by default), or frameworks (ollama), addresses of servers, and a FILE.gguf: see
     `llmtui explain servers`.
     """
-    settings, plan = plan_from(words, model, only, changes, or_choose=True)
     from llmtui.cli.monitor import need_terminal, open_monitor
 
+    if on is not None:
+        need_terminal(shlex.join(["llmtui", "run", "--on", on, *words]))
+        if against is not None:
+            refuse("--against reads the history of this machine; leave it out with --on")
+        on_other = started_there(on, on_command, words, model, only, changes, label, store)
+        from llmtui.cli.on import watch
+
+        sys.exit(watch(*on_other, store))
+    settings, plan = plan_from(words, model, only, changes, or_choose=True)
     need_terminal(shlex.join(["llmtui", "run", *words, *(["--model", model] if model is not None else [])]))
     sys.exit(open_monitor(plan, settings.ui, store, label=label, against=against))
 
@@ -81,6 +99,8 @@ def monitor(
 @run_options
 @output_options(format_shown=False)
 @label_option
+@on_option
+@on_command_option
 @store_option
 @click.option("--fail-if", metavar="EXPR", multiple=True, type=TEXT, hidden=True)
 @click.option("-q", "--quiet", is_flag=True, help="Print only the table.")
@@ -90,6 +110,8 @@ def run(
     only: tuple[str, ...],
     files: dict[str, Path | None],
     label: str,
+    on: str | None,
+    on_command: str | None,
     store: str,
     fail_if: tuple[str, ...],
     quiet: bool,
@@ -98,6 +120,11 @@ def run(
     """Run the benchmark as plain text: a line per iteration or turn, and the table.
     WHAT is as in `llmtui monitor`. A FILE of - is stdout, instead of the text.
     """
+    if on is not None:
+        engine, _ = started_there(on, on_command, words, model, only, changes, label, store)
+        from llmtui.cli.on import run_there
+
+        sys.exit(run_there(engine, files, quiet=quiet, fail_if=fail_if))
     _, plan = plan_from(words, model, only, changes)
     with ExitOnInterrupt():
         from llmtui.cli.run import run_as_text
@@ -105,6 +132,32 @@ def run(
 
         limits = parse_limits(fail_if, plan)
     sys.exit(run_as_text(plan, files, quiet=quiet, store=store, label=label, limits=limits))
+
+
+@cli.command(hidden=True)
+def link() -> None:
+    """Be the other end of `llmtui --on`: ssh starts this command."""
+    from llmtui.cli.link import serve_line
+
+    sys.exit(serve_line())
+
+
+def started_there(
+    on: str,
+    on_command: str | None,
+    words: tuple[str, ...],
+    model: str | None,
+    only: tuple[str, ...],
+    changes: dict[str, Any],
+    label: str,
+    store: str,
+) -> tuple[RemoteEngine, UiConfig]:
+    """Let another machine make a plan of what was typed; see `on.planned`."""
+    from llmtui.cli.on import Typed, planned
+    from llmtui.link.ssh import OtherMachine
+
+    machine = OtherMachine.named(on, on_command)
+    return planned(machine, Typed(words, model, only, changes, label, store), cli.commands)
 
 
 @cli.command()

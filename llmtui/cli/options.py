@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from llmtui.interrupts import ExitOnInterrupt
 
 if TYPE_CHECKING:
+    from llmtui.cli.racing import SentConfig
     from llmtui.config.schema import Config
     from llmtui.model import Plan
 
@@ -212,13 +213,17 @@ run_options = _all(
         help="Measured iterations per backend; warm-ups: --warmup N.",
     ),
     click.option("--warmup", type=int, metavar="N", hidden=True),
-    click.option("--launches", type=int, metavar="N", help="How often launched servers are launched in the run."),
+    click.option("--launches", type=int, metavar="N", hidden=True),
     click.option("--max-tokens", type=int, metavar="N", help="Tokens of an answer. Prompts: --prompts FILE, --mix."),
     *load_options,
     *prompt_options,
     click.option("--yes", is_flag=True, hidden=True),
     click.option("--order", metavar="ORDER", help="Order: shuffled, round-robin or sequential."),
 )
+
+#: Another machine, on which the run is.
+on_option = click.option("--on", metavar="HOST", type=TEXT, help="The run is on another machine; by ssh.")
+on_command_option = click.option("--on-command", metavar="PATH", type=TEXT, hidden=True)
 
 
 class MetricOption(click.Option):
@@ -238,11 +243,17 @@ class MetricOption(click.Option):
 
 
 def plan_from(
-    words: Sequence[str], model: str | None, only: Sequence[str], changes: dict[str, Any], *, or_choose: bool = False
+    words: Sequence[str],
+    model: str | None,
+    only: Sequence[str],
+    changes: dict[str, Any],
+    *,
+    or_choose: bool = False,
+    sent: SentConfig | None = None,
 ) -> tuple[Config, Plan]:
     """Return the settings and the plan of the race that a command asks for; see `racing.plan_of`.
 
-    `or_choose`: see `present.complete`. Raises CommandError, mostly UsageError.
+    `or_choose`: see `present.complete`; `sent`: see `racing.plan_of`. Raises CommandError, mostly UsageError.
     """
     group = click.get_current_context().find_root().command
     commands = group.commands if isinstance(group, click.Group) else ()
@@ -250,7 +261,7 @@ def plan_from(
         from llmtui.cli.racing import plan_of
 
         yes = bool(changes.pop("yes", False))
-        settings, plan = plan_of(words, model, only, changes, commands, or_choose=or_choose)
+        settings, plan = plan_of(words, model, only, changes, commands, or_choose=or_choose, sent=sent)
         if settings.sweep:
             from llmtui.cli.grids import confirm
 

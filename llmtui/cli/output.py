@@ -15,6 +15,7 @@ from llmtui.text import sanitize_lines
 
 if TYPE_CHECKING:
     from llmtui.runview.run import RunView
+    from llmtui.store.requests import RequestReader
 
 #: As the name of a file: standard output, which then contains nothing else.
 STDOUT = Path("-")
@@ -39,15 +40,19 @@ def print_table(run_view: RunView) -> None:
     print(summary_table(run_view, output_columns()), end="")
 
 
-def write_files(run_view: RunView, files: dict[str, Path | None], store: str = "") -> bool:
+def write_files(
+    run_view: RunView, files: dict[str, Path | None], store: str = "", source: RequestReader | None = None
+) -> bool:
     """Write the requested `files`, by format. Report those that cannot be written; return False if there are any.
 
-    The requests of a load are read from the history `store`.
+    The requests of a load are read from `source`, else from the history `store`.
     """
     from llmtui.export.formats import FORMATS
 
     wanted = {kind: path for kind, path in files.items() if path is not None}
-    needed = run_view.plan.levels and any(FORMATS[kind].requests for kind in wanted)
+    if source is not None:
+        run_view.requests = source
+    needed = source is None and run_view.plan.levels and any(FORMATS[kind].requests for kind in wanted)
     with _requests_of(run_view, store) if needed else contextlib.nullcontext(True) as complete:
         return all([write_output(path, FORMATS[kind].make(run_view)) for kind, path in wanted.items()]) and complete
 

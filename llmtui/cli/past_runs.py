@@ -17,6 +17,8 @@ from llmtui.cli.options import (
     MetricOption,
     against_option,
     model_option,
+    on_command_option,
+    on_option,
     refuse,
     store_option,
     words_argument,
@@ -236,15 +238,28 @@ def export(run: str, files: dict[str, Path | None], store: str) -> None:
 
 @_command()
 @click.argument("run", required=False, metavar="[RUN]", type=TEXT)
+@on_option
+@on_command_option
 @store_option
-def attach(run: str | None, store: str) -> None:
+def attach(run: str | None, on: str | None, on_command: str | None, store: str) -> None:
     """Open the monitor on a run in progress.
 
-    RUN names it as in `show`. By default it is the newest one.
+    RUN names it as in `show`. By default it is the newest one. user@host and user@host:RUN are runs on another
+    machine.
     """
     from llmtui.cli import monitor as monitors
 
     monitors.need_terminal()
+    if on is None and run is not None and "@" in run:
+        from llmtui.cli.on import run_name
+
+        if (there := run_name(run)) is not None:
+            on, run = there
+    if on is not None:
+        from llmtui.cli.on import attach as attach_there
+        from llmtui.link.ssh import OtherMachine
+
+        sys.exit(attach_there(OtherMachine.named(on, on_command), run, store))
     sys.exit(monitors.attach(run, store))
 
 

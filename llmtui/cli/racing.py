@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -33,6 +34,13 @@ _MAGIC = b"GGUF"
 _ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/models", "/api/chat", "/api/generate", "/v1", "/api")
 
 
+class SentConfig(NamedTuple):
+    """The text of a config of another machine, and its name. Paths in it are relative to the working folder here."""
+
+    text: str
+    name: str
+
+
 def plan_of(
     words: Sequence[str],
     model: str | None,
@@ -41,15 +49,16 @@ def plan_of(
     commands: Iterable[str],
     *,
     or_choose: bool = False,
+    sent: SentConfig | None = None,
 ) -> tuple[Config, Plan]:
     """Return the settings and the plan of the race that a command asks for.
 
     `words` are its arguments and `model` is the value of --model (see words.py); `only` and `changes` are its other
-    options. `or_choose` is that of `complete`. Raises UsageError, or ConfigError, which is one, and CommandError if a
-    framework that is named is not here.
+    options. `or_choose` is that of `complete`. `sent` goes before the config that llmtui finds. Raises UsageError, or
+    ConfigError, which is one, and CommandError if a framework that is named is not here.
     """
     asked = wanted(words, at_path, commands, model)
-    settings = _settings(asked)
+    settings = _settings(asked, sent)
     settings = configs.changed(settings, {**changes, "model": asked.model} if asked.is_file else dict(changes))
     prompts = inspected(of_trace(settings.prompts, settings.load), trace=settings.load.trace)
     plan = msgspec.structs.replace(_plan(settings, asked, only, or_choose=or_choose), prompts=prompts)
@@ -78,10 +87,13 @@ def at_path(path: str) -> AtPath:
         return "file"  # opening it says why it cannot be read
 
 
-def _settings(asked: Wanted) -> Config:
+def _settings(asked: Wanted, sent: SentConfig | None = None) -> Config:
     """Return the config that the words name, or the one that llmtui finds, with the backends that the words name."""
     if asked.from_config:
-        settings = configs.load(configs.find(asked.config), implicit=asked.config is None)
+        if sent is not None and asked.config is None:
+            settings = configs.parse(sent.text, source=sent.name, folder=Path.cwd())
+        else:
+            settings = configs.load(configs.find(asked.config), implicit=asked.config is None)
         return settings if asked.is_file or not asked.model else _with_model(settings, asked.model)
     settings = configs.load(configs.find(None), implicit=True, backends=False)
     if asked.alone:

@@ -8,10 +8,10 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import msgspec
 
@@ -40,6 +40,44 @@ class EngineLink(Protocol):
 
     async def close(self) -> None:
         """Disconnect."""
+
+
+@runtime_checkable
+class LineLink(Protocol):
+    """A link over a line that may drop and be opened again. `events` yields a further `Hello` then."""
+
+    #: Called with the reason when the line drops, and at each further try; with "" when it is up again.
+    on_line: Callable[[str], None]
+
+    @property
+    def up(self) -> bool:
+        """Whether the line is up."""
+
+
+class RunLink(EngineLink, Protocol):
+    """What a program needs that ends the run itself."""
+
+    async def send_last(self, command: AnyCommand) -> None:
+        """Send a command, wait until the engine hangs up, and disconnect."""
+
+
+class Engine(Protocol):
+    """A started engine, on this machine or on another one."""
+
+    async def connect(self) -> RunLink:
+        """Return a client, once the engine listens. Raises EngineError if the engine exited instead."""
+
+    def log_tail(self) -> str:
+        """Return the last line of the engine's log, "" if there is none."""
+
+    async def wait(self) -> bool:
+        """Wait for the engine to exit; return False if it had to be killed."""
+
+    def detach(self) -> None:
+        """Let the engine go on alone."""
+
+    def kill(self) -> None:
+        """End the engine and its servers."""
 
 
 class Client:

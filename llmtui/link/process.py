@@ -96,8 +96,8 @@ class EngineProcess:
             if log >= 0:
                 os.close(log)
 
-    async def connect(self, timeout_s: float = 30.0) -> Client:
-        """Return a client, once the engine listens. Raises EngineError if the engine exited instead."""
+    async def listening(self, timeout_s: float = 30.0) -> None:
+        """Wait until the engine listens. Raises EngineError if the engine exited instead."""
         out = self._process.stdout
         assert out is not None
         line = out.readline() if await _readable(out.fileno(), timeout_s) else b""
@@ -105,6 +105,10 @@ class EngineProcess:
             reason = self.log_tail()
             self.kill()
             raise EngineError("the engine did not start" + (f": {reason}" if reason else ""))
+
+    async def connect(self, timeout_s: float = 30.0) -> Client:
+        """Return a client, once the engine listens. Raises EngineError if the engine exited instead."""
+        await self.listening(timeout_s)
         try:
             return await Client.connect(self.socket)
         except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Protocol
 
 from llmtui.model import Iteration, Requests, Turn
 from llmtui.model.request_columns import RequestColumns
@@ -33,6 +34,19 @@ def answer(store: Store, turn: Turn, command: Requests) -> Iterator[Answer]:
                 yield total, samples
             return
         place -= count
+
+
+class RequestReader(Protocol):
+    """Reads the requests of turns, from any thread. Raises StoreError."""
+
+    def __call__(self, turn: Turn) -> Iterator[list[Iteration]]:
+        """Yield the requests of a turn, some hundred at a time."""
+
+    def answer(self, turn: Turn, command: Requests) -> Iterator[Answer]:
+        """Yield what `command` asks for of `turn`."""
+
+    def close(self) -> None:
+        """Let go of where they are."""
 
 
 class RequestSource:

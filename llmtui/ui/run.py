@@ -17,8 +17,7 @@ import msgspec
 
 from llmtui import exit_codes
 from llmtui.config.schema import UiConfig
-from llmtui.link.client import Client, EngineLink
-from llmtui.link.process import EngineProcess
+from llmtui.link.client import Client, Engine, EngineLink, LineLink
 from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Plan, Shutdown
 from llmtui.runview.loads import worded
 from llmtui.text.cells import CELLS
@@ -30,6 +29,7 @@ from llmtui.ui.here import Here
 if TYPE_CHECKING:
     # The first frame does not wait for what a past run needs.
     from llmtui.runview.against import Against
+    from llmtui.store.requests import RequestReader
     from llmtui.store.rows import StoredRun
 
 #: A wait longer than this is reported.
@@ -38,17 +38,20 @@ _SILENT_S = 1.0
 
 def show(
     plan: Plan,
-    engine: EngineProcess,
+    engine: Engine,
     ui: UiConfig,
     against: Against | None = None,
     here: Here | None = None,
     store: str = "",
+    source: RequestReader | None = None,
+    name: str = "",
 ) -> int:
     """Show the run of an engine that was started for it with the history `store`. Return the exit code.
 
     0 if no backend failed or the run continues without the monitor, 1 if a backend failed or the engine was lost,
     130 if the user stopped the run early. If the user quits, engine and servers have exited on return; if the user
-    detaches, they go on. If the user chose another race, it is in `here`.
+    detaches, they go on. If the user chose another race, it is in `here`. `source` has the requests of turns, else the
+    history has them. `name` is how `attach` finds the run, if not by its id.
     """
 
     async def link() -> EngineLink:
@@ -56,7 +59,7 @@ def show(
 
     app = MonitorApp(plan.public(), link, ui=drawable(ui), against=against, here=here)
     try:
-        with terminal_for(app), _requests_for(app, store):
+        with terminal_for(app), _requests_for(app, store, source):
             app.run()
     finally:
         if app.session.engine is None:
@@ -65,7 +68,7 @@ def show(
             asyncio.run(_wait_for_exit(engine))
         else:
             engine.detach()
-    return print_farewell(app)
+    return print_farewell(app, name)
 
 
 def show_here(plan: Plan, ui: UiConfig, here: Here) -> None:
@@ -80,7 +83,7 @@ def show_here(plan: Plan, ui: UiConfig, here: Here) -> None:
         app.run()
 
 
-async def _wait_for_exit(engine: EngineProcess) -> None:
+async def _wait_for_exit(engine: Engine) -> None:
     """Wait until the engine has exited; report a long wait."""
     end = asyncio.ensure_future(engine.wait())
     if not (await asyncio.wait({end}, timeout=_SILENT_S))[0]:
@@ -97,11 +100,22 @@ def show_again(socket: Path, ui: UiConfig, store: str = "") -> int:
 
 
 async def _show_again(socket: Path, ui: UiConfig, store: str) -> int:
-    plan, link = await reach(socket)
+    return await _show_link(await Client.connect(socket), ui, store)
+
+
+def show_link(client: EngineLink, ui: UiConfig, source: RequestReader, name: str) -> int:
+    """Show the run at the other end of `client`; `source` and `name` are those of `show`. Return the exit code."""
+    return asyncio.run(_show_link(client, ui, "", source, name))
+
+
+async def _show_link(
+    client: EngineLink, ui: UiConfig, store: str, source: RequestReader | None = None, name: str = ""
+) -> int:
+    plan, link = await reach_by(client)
     app = MonitorApp(plan, link, ui=drawable(ui), attached=True)
-    with terminal_for(app), _requests_for(app, store):
+    with terminal_for(app), _requests_for(app, store, source):
         await app.run_async()
-    return print_farewell(app)
+    return print_farewell(app, name)
 
 
 def show_past(stored: StoredRun, ui: UiConfig, against: Against | None = None, store: str = "") -> int:
@@ -118,15 +132,15 @@ def show_past(stored: StoredRun, ui: UiConfig, against: Against | None = None, s
 
 
 @contextlib.contextmanager
-def _requests_for(app: MonitorApp, store: str) -> Iterator[None]:
-    """Let the files of a load, which the user writes from `app`, have the requests that the history has."""
+def _requests_for(app: MonitorApp, store: str, source: RequestReader | None = None) -> Iterator[None]:
+    """Let the files of a load, which the user writes from `app`, have the requests that the history or `source` has."""
     if not app.view.plan.levels:
         yield
         return
     from llmtui.store.requests import RequestSource
 
-    with contextlib.closing(RequestSource(store)) as source:
-        app.view.run_view.requests, app.session.history = source, source.answer
+    with contextlib.closing(source or RequestSource(store)) as reader:
+        app.view.run_view.requests, app.session.history = reader, reader.answer
         yield
 
 
@@ -191,7 +205,11 @@ class HangupStream:
 
 async def reach(socket: Path) -> tuple[Plan, Callable[[], Awaitable[EngineLink]]]:
     """Return the plan of the run behind `socket`, and a link to it. Raises OSError if no engine listens."""
-    client = await Client.connect(socket)
+    return await reach_by(await Client.connect(socket))
+
+
+async def reach_by(client: EngineLink) -> tuple[Plan, Callable[[], Awaitable[EngineLink]]]:
+    """Return the plan of the run behind `client`, and a link to it. Raises ConnectionError if its engine has exited."""
     events = client.events()
     hello = await anext(events, None)
     if not isinstance(hello, Hello):
@@ -208,10 +226,25 @@ async def reach(socket: Path) -> tuple[Plan, Callable[[], Awaitable[EngineLink]]
 class _ConnectedLink:
     """A link whose Hello was read already, for its plan."""
 
-    def __init__(self, client: Client, hello: Hello, rest: AsyncIterator[AnyEvent]) -> None:
+    def __init__(self, client: EngineLink, hello: Hello, rest: AsyncIterator[AnyEvent]) -> None:
         self._client = client
         self._hello = hello
         self._rest = rest
+
+    @property
+    def on_line(self) -> Callable[[str], None]:
+        """What is told when the line drops, of a client that has one."""
+        return self._client.on_line if isinstance(self._client, LineLink) else lambda _: None
+
+    @on_line.setter
+    def on_line(self, told: Callable[[str], None]) -> None:
+        if isinstance(self._client, LineLink):
+            self._client.on_line = told
+
+    @property
+    def up(self) -> bool:
+        """Whether the line is up, of a client that has one."""
+        return not isinstance(self._client, LineLink) or self._client.up
 
     async def events(self) -> AsyncIterator[AnyEvent]:
         """Yield the Hello, then the other events."""
@@ -250,8 +283,11 @@ def _write(text: str, stream: TextIO) -> None:
     print(text.encode(encoding, CELLS).decode(encoding), end="", file=stream)
 
 
-def print_farewell(app: MonitorApp) -> int:
-    """Print a few lines of results to stdout, and how the run ended to stderr. Return the exit code."""
+def print_farewell(app: MonitorApp, name: str = "") -> int:
+    """Print a few lines of results to stdout, and how the run ended to stderr. Return the exit code.
+
+    `name` is how `attach` finds the run, by default its id.
+    """
     from llmtui.export.farewell import farewell
 
     run_view, config = app.run_view, app.run_view.plan.config
@@ -264,10 +300,11 @@ def print_farewell(app: MonitorApp) -> int:
         report(f"{app.session.lost_reason}; the run was not done")
         return exit_codes.FAILED
     if run_view.run.phase != "done":
-        ended = isinstance(app.session.farewell, Shutdown)
+        # A line that is down carries no command.
+        ended = isinstance(app.session.farewell, Shutdown) and app.view.link != "down"
         if not ended and (isinstance(app.session.farewell, Detach) or config.on_disconnect == "finish"):
             run = run_view.plan.run
-            report(f"run {run} goes on; to reopen it: llmtui attach {run}")
+            report(f"run {run} goes on; to reopen it: llmtui attach {name or run}")
             return exit_codes.OK
         if run_view.run.total:
             far = f"{run_view.run.finished} of {plural(run_view.run.total, 'iteration')}"

@@ -7,8 +7,10 @@ from typing import Literal
 
 from llmtui.model import State
 
-#: "past" is a run of the history; "stopped" and "died" say how one ended.
-Phase = Literal["connecting", "starting", "running", "paused", "done", "stopping", "gone", "past", "stopped", "died"]
+#: "down": the line to another machine dropped. "past" is a run of the history; "stopped" and "died" say how one ended.
+Phase = Literal[
+    "connecting", "starting", "running", "paused", "done", "stopping", "down", "gone", "past", "stopped", "died"
+]
 
 #: The log, the verdict, or what is on this machine, over the main screen.
 Page = Literal["log", "verdict", "here"]

@@ -61,7 +61,7 @@ class ViewState:
     #: The number of the level that the user chose, 0 for the one that counts, or the one that a search is at.
     level_shown: int = 0
     table_shown: bool = False
-    link: Literal["connecting", "up", "gone"] = "connecting"
+    link: Literal["connecting", "up", "down", "gone"] = "connecting"
     #: Whether part of what happened before the monitor connected is still to come.
     catching_up: bool = False
     #: The run of the history that is shown, None for one that an engine carries out.

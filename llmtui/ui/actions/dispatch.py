@@ -52,6 +52,11 @@ ACTIONS: dict[str, Callable[[MonitorApp], None]] = {
 
 #: Why a command for the engine does not apply without one.
 NO_ENGINE = "the engine is gone"
+_NO_LINK = {
+    "connecting": "the engine is still starting",
+    "down": "the line to the other machine is down",
+    "gone": NO_ENGINE,
+}
 #: How long the answer to a key that does not apply is shown.
 _BRIEF_S = 2.0
 
@@ -71,7 +76,7 @@ def run_command(app: MonitorApp, command_id: str) -> None:
     elif command.engine and view.past is not None:
         app.report(view.past.refusal, log=False)
     elif command.engine and view.link != "up":
-        app.report(NO_ENGINE if view.link == "gone" else "the engine is still starting", timeout=_BRIEF_S, log=False)
+        app.report(_NO_LINK[view.link], timeout=_BRIEF_S, log=False)
     elif command.refusal:
         name = f"{sanitize(view.selected, 40)} is " if command.group == "Backend" else ""
         app.report(f"{name}{command.refusal}", timeout=_BRIEF_S, log=False)

@@ -293,7 +293,7 @@ COMMANDS: tuple[Command, ...] = (
         "Detach",
         "close the monitor; the run continues (`llmtui attach`)",
         "Run",
-        lambda s: s.live,
+        lambda s: s.live or s.phase == "down",
         refusal="no engine to detach from",
         engine=True,
     ),

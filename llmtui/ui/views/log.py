@@ -52,6 +52,8 @@ class LogEntry:
     when: datetime.datetime
     role: Role
     text: str
+    #: Whether it is of the run, and not of this monitor.
+    of_run: bool = False
 
     @property
     def at(self) -> str:
@@ -102,7 +104,7 @@ class RunLog:
             case _:
                 words = None
         if words is not None:
-            self._add(_entry(self._now(), words))
+            self._add(_entry(self._now(), words, of_run=True))
 
     def recall(self, event: Hello | Earlier, run_view: RunView) -> None:
         """Collect what happened before the monitor connected; `run_view` is the run after the event is applied."""
@@ -115,8 +117,17 @@ class RunLog:
 
     def _recall(self, at_utc: str, words: _Words | None) -> None:
         if words is not None:
-            self._recalled.append(_entry(_local(at_utc, self._now()), words))
+            self._recalled.append(_entry(_local(at_utc, self._now()), words, of_run=True))
             self.count += 1
+
+    def forget_run(self, hello: Hello) -> None:
+        """Drop the entries that `hello` brings again; those of the monitor stay."""
+        notes = {note_text(logged.event) for logged in hello.log if isinstance(logged.event, Note)}
+        left = [entry for entry in self.entries if not entry.of_run and entry.text not in notes]
+        if len(left) < len(self.entries):
+            self.entries = deque(left, maxlen=MOST_ENTRIES)
+            self._recalled.clear()
+            self.merges += 1
 
     def merge(self) -> None:
         """Put what was collected into its place."""
@@ -131,8 +142,8 @@ class RunLog:
 _Words = tuple[str, Role]
 
 
-def _entry(when: datetime.datetime, words: _Words) -> LogEntry:
-    return LogEntry(when, words[1], words[0])
+def _entry(when: datetime.datetime, words: _Words, *, of_run: bool = False) -> LogEntry:
+    return LogEntry(when, words[1], words[0], of_run)
 
 
 def _local(at_utc: str, now: datetime.datetime) -> datetime.datetime:

@@ -1,0 +1,168 @@
+"""`llmtui link`: the other end of a line from another machine. ssh starts it, people do not.
+
+It makes plans and starts engines here for a command that was typed there, and carries events there. Stdin and stdout
+are the line, stderr is for the person there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+import llmtui
+from llmtui import exit_codes
+from llmtui.link.bridge import Bridge
+from llmtui.link.line_messages import (
+    LINK,
+    AnyReply,
+    AnyRequest,
+    Ended,
+    Greeting,
+    Join,
+    Joined,
+    Past,
+    Planned,
+    Refused,
+    Start,
+)
+from llmtui.model.errors import CommandError, UsageError
+
+if TYPE_CHECKING:
+    from llmtui.link.process import EngineProcess
+
+#: Below that of the engine and of the servers.
+_NICE = 5
+_MOST_REQUEST_BYTES = 4 * 1024 * 1024
+#: How long the socket of an engine may not answer.
+_CONNECT_S = 10.0
+
+
+def serve_line() -> int:
+    """Answer one request on stdin, and carry the events of its run. Return the exit code."""
+    if sys.stdin.isatty():
+        raise UsageError("llmtui link is the other end of llmtui --on; ssh starts it")
+    _say(Greeting(llmtui=llmtui.__version__, link=LINK))
+    text = _read_line()
+    if not text:
+        return exit_codes.OK
+    try:
+        request: Start | Join | Past = msgspec.json.decode(text, type=AnyRequest)
+    except msgspec.DecodeError as error:
+        _say(Refused(problem=f"llmtui {llmtui.__version__} cannot read what was asked: {error}", exit_code=2))
+        return exit_codes.FAILED
+    try:
+        match request:
+            case Start():
+                return _start(request)
+            case Join():
+                return _join(request)
+            case Past():
+                from llmtui.cli.past_requests import answer_requests
+
+                _say(Joined(run=request.run))
+                return answer_requests(request.run, request.store)
+    except CommandError as error:
+        _say(Refused(problem=str(error), exit_code=error.exit_code))
+        return exit_codes.OK
+
+
+def _start(request: Start) -> int:
+    from llmtui.cli.options import plan_from
+    from llmtui.cli.racing import SentConfig
+
+    sent = SentConfig(request.config, request.config_name) if request.config is not None else None
+    _, plan = plan_from(request.words, request.model, request.only, request.changes, sent=sent)
+    _say(Planned(plan=plan.public()))
+    if _read_line() is None:
+        return exit_codes.OK  # the person there changed their mind, and nothing has started
+    from llmtui.link.process import EngineProcess
+    from llmtui.load.prompt_files.source import index_for
+
+    try:
+        engine = EngineProcess.start(plan, request.store, label=request.label, prompt_index=index_for(plan.prompts))
+        asyncio.run(engine.listening())
+    except CommandError as error:
+        _say(Ended(problem=str(error)))
+        return exit_codes.FAILED
+    return _carry(engine.socket, engine)
+
+
+def _join(request: Join) -> int:
+    from llmtui.cli.monitor import active_run
+
+    try:
+        active = active_run(request.run, request.store)
+    except UsageError:
+        if request.again and request.run:
+            return _end_of(request.run, request.store)
+        raise
+    return _carry(Path(active.socket), None, Joined(run=active.run))
+
+
+def _end_of(run: str, store: str) -> int:
+    """Send the end of a run that has ended since the line was dropped."""
+    from llmtui.cli.history import opened
+    from llmtui.ui.past import past_hello
+
+    with opened(store) as history:
+        stored = history.load(run)
+    _say(Joined(run=run))
+    _write(msgspec.json.encode(past_hello(stored)) + b"\n")
+    _say(Ended())
+    return exit_codes.OK
+
+
+def _carry(path: Path, engine: EngineProcess | None, reply: Joined | None = None) -> int:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_CONNECT_S)
+        try:
+            connection.connect(str(path))
+        except OSError as error:
+            raise CommandError(f"the engine does not answer: {error.strerror or error}") from None
+        connection.settimeout(None)
+        if reply is not None:
+            _say(reply)
+        # Not earlier: an engine would inherit it.
+        os.nice(_NICE)
+        bridge = Bridge(connection)
+        ending = bridge.run()
+    if ending == "engine":
+        os.set_blocking(1, True)
+        if engine is not None and b'"shutdown"' in bridge.last_command:
+            asyncio.run(engine.wait())
+        _say(Ended())
+    elif engine is not None:
+        engine.detach()
+    return exit_codes.OK
+
+
+def _say(reply: AnyReply) -> None:
+    _write(msgspec.json.encode(reply) + b"\n")
+
+
+def _write(data: bytes) -> None:
+    """Write to the line. If it is gone, exit: there is no one to tell."""
+    try:
+        while data:
+            data = data[os.write(1, data) :]
+    except OSError:
+        sys.exit(exit_codes.FAILED)
+
+
+def _read_line() -> bytes | None:
+    """Return a line from the other machine, None at the end of the line. No more is read: commands follow."""
+    line = bytearray()
+    while len(line) < _MOST_REQUEST_BYTES:
+        byte = os.read(0, 1)
+        if not byte:
+            return None
+        if byte == b"\n":
+            return bytes(line)
+        line += byte
+    return None
