@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from llmtui.model.errors import CommandError
 from llmtui.runview.loads import worded
 from llmtui.text import sanitize
 from llmtui.ui.history_requests import History, from_history
+from llmtui.ui.line import show_line
 from llmtui.ui.text.format import name_text
 from llmtui.ui.views.attempts import attempt_sentence
 from llmtui.ui.views.log import note_text
@@ -92,7 +94,7 @@ class Session:
             self._lose(f"the engine did not start: {sanitize(str(error)) or type(error).__name__}")
             return
         if isinstance(self.engine, LineLink):
-            self.engine.on_line = self._line_changed
+            self.engine.on_line = functools.partial(show_line, self._app)
         self._view.link = "up"
         if not self._app.is_headless:
             self._app.run_worker(self._app.overlays.build_ahead(), name="screens", exit_on_error=False)
@@ -103,11 +105,9 @@ class Session:
                 count += 1
                 if count % _EVENTS_PER_TURN == 0 or isinstance(event, Earlier | RequestBatch):
                     await asyncio.sleep(0)
-        except CommandError as error:
-            self._lose(sanitize(str(error), 400))
-            return
         except Exception as error:
-            self._lose(f"cannot read the engine's messages: {sanitize(str(error)) or type(error).__name__}")
+            said = sanitize(str(error), 400) or type(error).__name__
+            self._lose(said if isinstance(error, CommandError) else f"cannot read the engine's messages: {said}")
             return
         self._lose("the engine has exited")
 
@@ -124,19 +124,6 @@ class Session:
         hint = "e exports the results, q quits" if view.situation().results else "q quits"
         view.banner = (f"{reason}: {hint}", "bad")
         app.log_book.note(reason, "error")
-        app.announcer.update_title()
-        app.main.invalidate_all()
-        app.main.request_numbers()
-
-    def _line_changed(self, reason: str) -> None:
-        """Show that the line to another machine is down, for this reason, or that it is up again ("")."""
-        if self._leaving:
-            return
-        app, view = self._app, self._view
-        if view.link == "up" or not reason:
-            app.report(reason or "the line is up again", "warning" if reason else "info")
-        view.link = "down" if reason else "up"
-        view.banner = (reason, "warn") if reason else None
         app.announcer.update_title()
         app.main.invalidate_all()
         app.main.request_numbers()
@@ -245,9 +232,6 @@ class Session:
     def _recall(self, event: AnyEvent) -> None:
         """Put what happened before the monitor connected into the log, and end catching up with the last of it."""
         view = self._view
-        if isinstance(event, Hello):
-            # After a line was down, the run's log comes again.
-            self._app.log_book.forget_run(event)
         if isinstance(event, Hello | Earlier):
             self._app.log_book.recall(event, view.run_view)
         if view.run_view.backlog is None:

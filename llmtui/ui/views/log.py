@@ -108,6 +108,8 @@ class RunLog:
 
     def recall(self, event: Hello | Earlier, run_view: RunView) -> None:
         """Collect what happened before the monitor connected; `run_view` is the run after the event is applied."""
+        if isinstance(event, Hello):
+            self._forget(event)  # after a line was down, the log of the run comes again
         for logged in event.log if isinstance(event, Hello) else ():
             self._recall(logged.at_utc, _logged_words(logged.event, run_view))
         for iteration in event.iterations:
@@ -120,7 +122,7 @@ class RunLog:
             self._recalled.append(_entry(_local(at_utc, self._now()), words, of_run=True))
             self.count += 1
 
-    def forget_run(self, hello: Hello) -> None:
+    def _forget(self, hello: Hello) -> None:
         """Drop the entries that `hello` brings again; those of the monitor stay."""
         notes = {note_text(logged.event) for logged in hello.log if isinstance(logged.event, Note)}
         left = [entry for entry in self.entries if not entry.of_run and entry.text not in notes]
