@@ -36,7 +36,7 @@ LLAMA_SERVER = "http://127.0.0.1:8080"
 DEMOS = ("demo", "sweep")
 #: The pictures of a load, and its options.
 LOADS = {"load": (120, 40), "load-narrow": (80, 24), "load-large": (200, 50)}
-LOAD = "--concurrency 1,2,4,8 --requests 3 --rounds 3 --warmup 0 --max-tokens 8 --slo ttft=2"
+LOAD = "--concurrency 1,2,4,8 --requests 8 --rounds 6 --warmup 0 --max-tokens 8 --slo ttft=2"
 
 Pilot = Any
 Act = Callable[[Any, MonitorApp], Awaitable[None]]

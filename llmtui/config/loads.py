@@ -161,14 +161,14 @@ def remarks(load: Load) -> list[str]:
     if load.search:
         return [
             f"above {plural(load.requests, 'stream')} a turn of {plural(load.requests, 'request')} is shorter than one "
-            "answer of each stream, so its rates are rough; use more requests, or leave the number out"
+            "answer of each stream, so its rates are rough or missing; use more requests, or leave the number out"
         ]
     titles = ", ".join(str(one.streams) for one in short[:-1])
     titles = f"{titles} and {short[-1].title}" if titles else short[-1].title
     most = max(one.streams for one in short)
     return [
         f"at {titles} a turn of {plural(load.requests, 'request')} is shorter than one answer of each stream, so its "
-        f"rates are rough; use at least {4 * most} requests, or leave the number out"
+        f"rates are rough or missing; use at least {4 * most} requests, or leave the number out"
     ]
 
 

@@ -24,6 +24,9 @@ Quantity = Literal[
 DRIFT_FROM = 0.05
 #: ... if no more than this share of steady turns would show a trend as clear.
 DRIFT_P = 0.05
+#: A closed loop has no rates over a window that is shorter than this share of an answer: its few requests are sent at
+#: one moment, and what ends or arrives in such a window depends on where it lies.
+SHORT_WINDOW = 0.5
 
 
 class Percentiles(Struct, frozen=True):
@@ -48,6 +51,11 @@ class TalkTurn(Struct, frozen=True):
     ttft_s: float | None = None
     prompt_tokens: float | None = None
     cached_share: float | None = None
+
+
+def too_short(window_s: float | None, latency_s: float | None) -> bool:
+    """Whether a window says nothing of the rates of a closed loop whose answers take `latency_s` (median)."""
+    return window_s is not None and latency_s is not None and window_s < SHORT_WINDOW * latency_s
 
 
 class Turn(Struct, frozen=True):
@@ -173,6 +181,11 @@ class Turn(Struct, frozen=True):
     talks_failed: int = 0
     talks_full: int = 0
     talk_turns: list[TalkTurn] = []
+
+    @property
+    def short(self) -> bool:
+        """Whether the window is too short for rates, in a closed loop."""
+        return too_short(self.window_s, self.latency_s)
 
     @property
     def drifts(self) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 from llmtui.model import Iteration, Level, Quantity, Slo, TokenSource, pieces
+from llmtui.model.turn import too_short
 from llmtui.stats import settling, turn_trend
 from llmtui.stats.by_place import Means, Peaks
 from llmtui.stats.durations import Durations
@@ -160,23 +161,29 @@ class TurnFigures:
             of["error"] = self._error
         if window_from_s is None or window_to_s is None or window_to_s <= window_from_s:
             return of
-        return of | self._rates(window_from_s, window_to_s)
+        closed = not (self._level.open or self._level.trace)
+        short = closed and too_short(window_to_s - window_from_s, medians["latency_s"])
+        return of | self._rates(window_from_s, window_to_s, short=short)
 
-    def _rates(self, from_s: float, to_s: float) -> dict[str, Any]:
+    def _rates(self, from_s: float, to_s: float, *, short: bool) -> dict[str, Any]:
+        """Return the figures over the window; without rates if it is too `short` for them."""
         length, streams = to_s - from_s, self._level.streams
         totals = self._edges.totals(from_s, to_s)
         tokens_per_s = totals.tokens / length
-        of = {
-            "window_from_s": from_s,
-            "window_s": length,
+        rates = {
             "requests_per_s": totals.ended / length,
             "output_tokens_per_s": tokens_per_s,
             "stream_tokens_per_s": tokens_per_s / streams if streams else None,
             "delivered_rate": self._outcomes.total() / length,
+        }
+        of = {
+            "window_from_s": from_s,
+            "window_s": length,
+            **({} if short else rates),
             "in_flight": totals.busy_s / length,
             "little_residual": self._little.residual(from_s, to_s),
             **self._drift(totals.busy_s / length),
-            **self._kept.figures(length),
+            **self._kept.figures(None if short else length),
             **self._talks.figures(length),
         }
         if self._level.open:

@@ -44,6 +44,7 @@ PROVOKED: list[tuple[str, str, Fields, dict[str, Any], Load, str]] = [
     ("delivered-load", "void", {"in_flight": 5.0}, {}, CLOSED, "a 5 were under way"),
     ("delivered-load", "warning", {"delivered_rate": 1.9}, {}, STEADY, "not 2 requests/s: a 1.9 requests/s were sent"),
     ("delivered-load", "void", {"delivered_rate": 1.0}, {}, OPEN, "a 1 requests/s"),
+    ("short-window", "void", {"window_s": 0.02, "latency_s": 0.9}, {}, CLOSED, "have no rates: a 10 of 10 turns"),
     ("survivors", "warning", lost(failed=1), {}, CLOSED, "a 2.5% (10 failed of 400)"),
     ("survivors", "void", lost(refused=6, timed_out=1), {}, CLOSED, "(60 refused and 10 timed out of 400)"),
     ("drift-in-turns", "void", drifts(4), {}, CLOSED, "no steady state: a 4 of 10 turns, up to +8%"),
@@ -75,6 +76,8 @@ SILENT: list[tuple[str, Fields, dict[str, Any], Load]] = [
     ("little", {"little_residual": 0.04}, {}, CLOSED),
     ("delivered-load", {"in_flight": 7.9}, {}, CLOSED),
     ("delivered-load", {"delivered_rate": 1.97}, {}, STEADY),
+    ("short-window", {"window_s": 0.5, "latency_s": 0.9}, {}, CLOSED),
+    ("short-window", {"window_s": 0.02, "latency_s": 0.9}, {}, STEADY),
     # Of 400 random arrivals, as many more or fewer are chance.
     ("delivered-load", {"delivered_rate": 1.7}, {}, OPEN),
     ("survivors", {}, {}, CLOSED),

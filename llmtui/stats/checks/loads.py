@@ -141,6 +141,26 @@ def little(race: Race) -> Iterator[Check]:
         )
 
 
+def short_windows(race: Race) -> Iterator[Check]:
+    """short-window: turns of a closed loop ended before they had answers to count."""
+    if race.at is None or race.at.level.open or race.at.level.trace:
+        return
+    found = {
+        e.name: of(len(turns), len(e.evidence.turns), _TURN)
+        for e in race.sampled
+        if (turns := [turn for turn in e.evidence.turns if turn.short])
+    }
+    if found:
+        yield Check(
+            code="short-window",
+            level="void",
+            backends=list(found),
+            text=f"turns were shorter than half of an answer, so they have no rates: {each(found)}",
+            todo=f"set more requests in [load]: {4 * race.at.level.streams} are enough, or leave the number out",
+            spoils=[key for key, metric in METRICS.items() if metric.of_turn and metric.rate],
+        )
+
+
 def client_bound(race: Race) -> Iterator[Check]:
     """client-bound: llmtui itself was too slow for this level, so its figures are not those of the server."""
     if race.at is None:
