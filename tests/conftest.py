@@ -25,9 +25,11 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def history_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep tests out of the user's history."""
+    """Keep tests out of the user's history, and away from the meters of the machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LLMTUI_STORE", str(tmp_path_factory.mktemp("history") / "history.db"))
+        # On a machine with meters of power each run would read them, idle for three seconds first.
+        patch.setenv("LLMTUI_POWER", "off")
         yield
 
 

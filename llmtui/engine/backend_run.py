@@ -12,6 +12,7 @@ import msgspec
 
 from llmtui.engine.bringup import Target
 from llmtui.engine.schedule import Job, LaunchOf, LevelsOf, jobs, jobs_left, launched_once, one_request
+from llmtui.engine.watch.power import PowerWatch
 from llmtui.model import RESTING, Backend, BackendState, Iteration, RunConfig, Turn
 
 #: The fields of a state that describe a wait, as they are when there is none.
@@ -81,6 +82,8 @@ class BackendRun:
     work: dict[int, float] = dataclasses.field(default_factory=dict)
     cpu: tuple[float, float] | None = None
     task: asyncio.Task[None] | None = None
+    #: The meters of power of this machine, None without any.
+    power: PowerWatch | None = None
 
     @property
     def name(self) -> str:

@@ -19,6 +19,7 @@ from llmtui.engine.fronts import separate_shared_engine
 from llmtui.engine.health import bring_up, check_iteration, fail, make_room, remarks
 from llmtui.engine.level_faults import check_turn
 from llmtui.engine.load_notes import LoadNotes
+from llmtui.engine.power import begin_power
 from llmtui.engine.prompting import prompt_of
 from llmtui.engine.retry import measure
 from llmtui.engine.run import Run
@@ -53,6 +54,7 @@ class Coordinator:
         self._load_notes.begin()
         if text := slots_note(run.plan):
             run.add_note(Note(text=text, level="warning"))
+        await begin_power(run)
         sampler = asyncio.create_task(sample_servers(run.backends, run.emit))
         try:
             while not run.stopping:

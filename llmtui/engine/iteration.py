@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from llmtui.engine.backend_run import BackendRun
+from llmtui.engine.power import start_power, with_power
 from llmtui.engine.prompting import Asked
 from llmtui.engine.schedule import Job
 from llmtui.engine.server_exit import with_exit
@@ -79,6 +80,7 @@ async def request_once(
     answer: Answer | None = None
     failure: Failure | None = None
     refusal: Refusal | None = None
+    recording = start_power(backend_run)
     before = conditions.sample()
     # A garbage collection during the answer would delay reading what arrives meanwhile.
     gc.collect(0)
@@ -101,6 +103,8 @@ async def request_once(
         fronts.stop()
         stall = stall_failure(stalls.stop())
         gc.enable()
+        if recording is not None:
+            recording.stop()
     changed = conditions.since(before)
     foreign, server_cpu = await fronts.explain(meter)
     if failure is not None:
@@ -129,6 +133,8 @@ async def request_once(
     if answer is None:
         return iteration, refusal
     iteration = with_figures(iteration, answer)
+    if recording is not None:
+        iteration = with_power(backend_run, iteration, recording, emit)
     if backend_run.backend.stream and becomes_whole(backend_run, iteration):
         emit(Note(text=IN_ONE_PIECE, level="warning", backend=backend_run.name))
     if not backend_run.count_reported and (doubt := doubt_of(answer)):

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from llmtui.engine.backend_run import BackendRun
+from llmtui.engine.power import start_power, with_turn_power
 from llmtui.engine.prompting import prompt_seed, turn_start
 from llmtui.engine.run import Run
 from llmtui.engine.schedule import Job, fresh_lines
@@ -59,6 +60,7 @@ async def take_turn(
         run.emit(_tick(turn, now, run.plan.load.requests_of(level)))
 
     meter = OtherCpuMeter(backend_run.target.processes, own_pids)
+    recording = start_power(backend_run)
     before = conditions.sample()
     meter.start()
     done: SliceDone | None = None
@@ -66,6 +68,8 @@ async def take_turn(
         done = await worker.run(slice_of(run, backend_run, job, level, turn), receive, pulse)
     finally:
         done = done or worker.halted
+        if recording is not None:
+            recording.stop()
         meter.stop()
         changed = conditions.since(before)
         foreign, server_cpu = meter.result()
@@ -84,6 +88,8 @@ async def take_turn(
             disturbed_from=disturbed_from(os.cpu_count() or 1, (foreign or 0.0) + (server_cpu or 0.0)),
             **figures.figures(done.window_from_s, done.window_to_s),
         )
+        if recording is not None:
+            turn = with_turn_power(backend_run, turn, recording, run.add_note)
         if done.error:
             turn = msgspec.structs.replace(turn, error=done.error)
         await run.add_turn(turn)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, get_args
 
 from llmtui.export.column import Column, Value
 from llmtui.export.columns import RACE_COLUMNS, RACE_ITERATION_COLUMNS, Result
-from llmtui.model import Iteration, Level, Objective, Percentiles, Quantity, TalkTurn, Turn
+from llmtui.export.power_columns import POWER_COLUMNS, POWER_RESULT_COLUMNS
+from llmtui.model import Iteration, Level, Objective, Percentiles, Power, Quantity, TalkTurn, Turn
 from llmtui.stats.turn_figures import outcome
 
 
@@ -145,6 +146,7 @@ RESULT_COLUMNS: tuple[Column[Result], ...] = (
         "Length of the synthetic prompts at this level of a grid. Empty without it.",
         lambda r: (r.level.prompt_tokens or None) if r.level is not None else None,
     ),
+    *POWER_RESULT_COLUMNS,
 )
 
 
@@ -158,6 +160,14 @@ def _of_request(name: str, doc: str, of: Callable[[Iteration], Value] | None = N
         return found
 
     return Column(name, doc, value)
+
+
+def _of_power(column: Column[Power | None]) -> Column[Sample]:
+    return Column(column.name, column.doc, lambda sample: column.of(sample.iteration.power))
+
+
+def _of_turn_power(column: Column[Power | None]) -> Column[LevelTurn]:
+    return Column(column.name, column.doc, lambda row: column.of(row.turn.power))
 
 
 def _adapted(column: Column[Iteration]) -> Column[Sample]:
@@ -190,6 +200,7 @@ ITERATION_COLUMNS: tuple[Column[Sample], ...] = (
     _of_request("talk", "Number of its conversation. Empty without conversations.", lambda i: i.talk or None),
     _of_request("question", "Which question of the conversation it is, from 1 on.", lambda i: i.talk_turn or None),
     _of_request("thought_s", "How long the user thought before it."),
+    *(_of_power(column) for column in POWER_COLUMNS),
 )
 
 
@@ -305,4 +316,5 @@ TURN_COLUMNS: tuple[Column[LevelTurn], ...] = (
     _of_talks("ttft_questions_later_s", "The same of all later questions, mean of the medians.", _ttft),
     _of_talks("cached_question_1", "Share of their prompt from the server's cache.", _cached, first=True),
     _of_talks("cached_questions_later", "The same of all later questions.", _cached),
+    *(_of_turn_power(column) for column in POWER_COLUMNS),
 )

@@ -33,6 +33,7 @@ from llmtui.model.plan import (
     redactor,
     secret_values,
 )
+from llmtui.model.power import Power
 from llmtui.model.prompts import NO_PROMPTS, Calibration, PromptFile, Prompts
 from llmtui.model.redacting import redacted
 from llmtui.model.sample import (
@@ -100,6 +101,7 @@ __all__ = [
     "Percentiles",
     "Phase",
     "Plan",
+    "Power",
     "Program",
     "Progress",
     "PromptFile",

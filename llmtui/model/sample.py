@@ -11,6 +11,7 @@ import statistics
 from typing import Literal
 
 from llmtui.model.base import Outside, Own, Struct
+from llmtui.model.power import Power
 
 Phase = Literal["warmup", "measured"]
 TokenSource = Literal["usage", "server", "limit", "arrivals"]
@@ -110,7 +111,7 @@ class Iteration(Struct, frozen=True):
     none of its figures.
 
     A question of a conversation has its number in the turn of the load as `talk`, and is its question `talk_turn`, both
-    from 1 on; before it the user thought for `thought_s`.
+    from 1 on; before it the user thought for `thought_s`. `power` is of an iteration of a race, or of a whole turn.
     """
 
     run: Own
@@ -169,6 +170,7 @@ class Iteration(Struct, frozen=True):
     text: Outside = ""
     arrivals_ns: list[int] = []
     arrival_tokens: list[int] = []
+    power: Power | None = None
 
     @property
     def ok(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from llmtui.model.base import Outside, Own, Struct
 from llmtui.model.objectives import Objective
+from llmtui.model.power import Power
 from llmtui.model.sample import DISTURBED_CORES, Failure, Iteration, Phase, Stamp, TokenSource
 
 #: Where in a turn a request was sent: before the window, in it, or after it, while answers of the window still arrive.
@@ -93,7 +94,7 @@ class Turn(Struct, frozen=True):
 
     Of conversations, `thinking` is the time average of the users who think, `talk_turns` has figures by question, and
     `talks_failed` ended in the window because a request failed. `talks_full` ended in the whole turn because the
-    history would not have fitted into the context.
+    history would not have fitted into the context. `power` is of the window.
     """
 
     run: Own
@@ -181,6 +182,7 @@ class Turn(Struct, frozen=True):
     talks_failed: int = 0
     talks_full: int = 0
     talk_turns: list[TalkTurn] = []
+    power: Power | None = None
 
     @property
     def short(self) -> bool:
@@ -278,4 +280,5 @@ _SAME = (
     "level",
     "disturbed_from",
     "text",
+    "power",
 )

@@ -5,13 +5,17 @@ llmtui.stats.summary defines the figures; this module updates them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
-from llmtui.model import Iteration
+from llmtui.model import Iteration, Power
 from llmtui.stats.course import Course, Points, Stretches
 from llmtui.stats.metrics import CHARTED_OF_OBJECTIVES, METRICS, MetricKey
 from llmtui.stats.sorted_values import Sample
 from llmtui.stats.summary import Summary, first_latency, outliers, percentile
+
+#: Figures of power that a summary has.
+POWER = ("watts", "joules_per_token", "joules_per_token_above_idle")
 
 
 class Counts(Sequence[int]):
@@ -68,6 +72,7 @@ class Running:
         self._courses: dict[MetricKey, Course] = {metric: Course() for metric in CHARTED_OF_OBJECTIVES}
         self._outputs = Counts()
         self._prompts = Counts()
+        self._power: dict[str, Sample] = {}
         self._summary: Summary | None = None
         for iteration in iterations:
             self.add(iteration)
@@ -109,6 +114,14 @@ class Running:
             self._outputs.add(iteration.output_tokens)
         if iteration.prompt_tokens is not None:
             self._prompts.add(iteration.prompt_tokens)
+        if iteration.power is not None and not iteration.loaded:
+            self._add_power(iteration.power)
+
+    def _add_power(self, power: Power) -> None:
+        for name in POWER:
+            value = getattr(power, name)
+            if value is not None and math.isfinite(value):
+                self._power.setdefault(name, Sample()).add(value)
 
     @property
     def summary(self) -> Summary:
@@ -126,6 +139,7 @@ class Running:
                 left_out=self._left_out,
                 loaded=self._loaded,
                 **{metric: sample.spread() for metric, sample in self._samples.items()},
+                **{name: sample.spread() for name, sample in self._power.items()},
             )
         return self._summary
 

@@ -44,7 +44,8 @@ class Summary(Struct, frozen=True):
     `outliers` counts samples whose latency is beyond the fences of `far_out`; they are part of every figure. `first_s`
     is the latency of the very first request to the cold server, `warmups` the latency of all warm-ups including it.
     `left_out` counts the values of samples that cannot be true (`llmtui.stats.metrics.Metric.possible`) and are in no
-    figure, and `loaded` the samples that are in none, as the server loaded its model meanwhile.
+    figure, and `loaded` the samples that are in none, as the server loaded its model meanwhile. The last three are of
+    the samples with power (llmtui.model.power), None without any.
     """
 
     n: int = 0
@@ -67,6 +68,9 @@ class Summary(Struct, frozen=True):
     warmups: Spread | None = None
     left_out: int = 0
     loaded: int = 0
+    watts: Spread | None = None
+    joules_per_token: Spread | None = None
+    joules_per_token_above_idle: Spread | None = None
 
     def spread(self, metric: MetricKey) -> Spread | None:
         """The spread of `metric`, None without samples."""

@@ -29,6 +29,7 @@ from llmtui.model import (
     Load,
     Machine,
     Plan,
+    Power,
     RunConfig,
     RunState,
     Struct,
@@ -83,6 +84,7 @@ FIGURES = ", ".join(_EMPTY.get(column, column) + " AS " + column for column in C
 _ELSEWHERE = frozenset({*PLAIN_COLUMNS, "error", "text", "arrivals_ns", "arrival_tokens"})
 MAX_LABEL = 80
 MAX_NOTE = 2000
+_MAX_METERS = 256
 #: Ten times the most iterations in a config: `More` can add as many.
 MAX_ITERATION = 10_000_000
 MAX_ATTEMPT = 1_000_000
@@ -251,13 +253,15 @@ def iteration_of(row: sqlite3.Row, run: str, names: Collection[str], most_arriva
 
 
 def check_texts(sample: Iteration | Turn) -> None:
-    """Raise ValueError if a text that came from a server is longer than llmtui stores it, or is not UTF-8."""
+    """Raise ValueError if a text is longer than llmtui stores it, or is not UTF-8, or if the power cannot be true."""
     validate.text(sample.text, "the text of an answer", _MAX_ANSWER)
     if sample.finish_reason is not None:
         validate.text(sample.finish_reason, "a finish_reason", _MAX_WORD)
     if sample.error is not None:
         validate.text(sample.error.message, "the error of an iteration", _MAX_MESSAGE)
         validate.text(sample.error.hint, "the hint of an error", _MAX_MESSAGE)
+    if sample.power is not None:
+        check_power(sample.power)
 
 
 def _packed(row: sqlite3.Row, column: str) -> bytes:
@@ -272,6 +276,16 @@ def _tokens(packed: bytes, arrivals: int) -> list[int]:
     if tokens and not 0 <= min(tokens) <= max(tokens) <= _MAX_COUNT:
         raise ValueError("an arrival carried an impossible number of tokens")
     return tokens
+
+
+def check_power(power: Power) -> None:
+    """Raise ValueError if a figure of power cannot be true."""
+    if len(power.meters) > _MAX_METERS:
+        raise ValueError(f"more than {_MAX_METERS} meters of power")
+    for name in power.meters:
+        validate.text(name, "the name of a meter of power", MAX_LABEL)
+    numbers = (name for name in Power.__struct_fields__ if name not in ("meters", "by_process"))
+    check_ranges(power, {name: (-1e18 if "above_idle" in name else 0, 1e18) for name in numbers})
 
 
 def check_ranges(struct: msgspec.Struct, ranges: dict[str, tuple[float, float]]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from llmtui.model import Failure, Iteration
+from llmtui.model import Failure, Iteration, Power
 
 _SECONDS = st.none() | st.floats(0, 1e9)
 _COUNT = st.none() | st.integers(0, 2**53)
@@ -17,6 +17,14 @@ _FAILURE = st.builds(
     kind=st.sampled_from(["connect", "timeout", "http", "protocol", "server", "missing", "stopped"]),
     message=_TEXT,
     hint=_TEXT,
+)
+_POWER = st.builds(
+    Power,
+    meters=st.lists(_TEXT, max_size=3),
+    by_process=st.booleans(),
+    joules=_SECONDS,
+    gpu_memory_bytes=_COUNT,
+    joules_above_idle=st.none() | st.floats(-1e18, 1e18),
 )
 _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "attempt": st.integers(1, 9),
@@ -55,6 +63,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "talk_turn": st.integers(0, 10**3),
     "attainment": st.none() | st.floats(0, 1),
     "in_flight": st.none() | st.integers(0, 10**9),
+    "power": st.none() | _POWER,
 }
 
 

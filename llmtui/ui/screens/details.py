@@ -24,6 +24,7 @@ from llmtui.ui.view_state import ViewState
 from llmtui.ui.views import details as details_view
 from llmtui.ui.views.attempts import attempt_sentence, shown_attempt
 from llmtui.ui.views.backend_state import progress_of, sign_and_word
+from llmtui.ui.views.power import summary_facts
 from llmtui.ui.views.turn_facts import under_way
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header, Ranking
@@ -72,6 +73,7 @@ class Facts(Lines):
             of = f"attempt {shown.attempt}, " if shown.earlier else ""
             facts.append(of + details_view.figures_of(backend_view, shown, view.metric))
         facts += details_view.arrival_facts(backend_view)
+        facts += summary_facts(shown.summary)
         if shown.summary.disturbed:
             facts.append(f"{shown.summary.disturbed} busy (~)")
         server = [

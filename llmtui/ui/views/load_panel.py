@@ -14,6 +14,7 @@ from llmtui.ui.text.spans import Line, Role, Span, clip, justify, pad, width_of
 from llmtui.ui.views.attempts import at_level, shown_attempt
 from llmtui.ui.views.backend_state import PanelOptions, is_lost, progress_count, sign_and_word
 from llmtui.ui.views.beside import panel_lines
+from llmtui.ui.views.power import power_lines
 from llmtui.ui.views.turns_spark import turns_spark
 
 #: The cells of the turns on a line, and of a state there.
@@ -134,6 +135,7 @@ def level_lines(backend_view: BackendView, options: PanelOptions, width: int, ro
     more += [((clip(options.found, width), "accent"),)] if options.found else []
     # After the rates and the TTFT, but before what the table has too.
     first = len(lines) - sum(len(pair) > 0 for pair in _facts(figures)[1:])
+    more += power_lines(shown.summary, width, role)
     beside = [tuple((text, role or its) for text, its in line) for line in panel_lines(figures, width)]
     more += beside[: max(0, rows - first - len(more))]
     place = min(len(lines), max(1, rows - len(more)), first)

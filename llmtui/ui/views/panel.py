@@ -29,6 +29,7 @@ from llmtui.ui.views.panel_parts import (
     wait_lines,
     warmup_lines,
 )
+from llmtui.ui.views.power import power_lines
 
 
 def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: int) -> list[Line]:
@@ -42,6 +43,7 @@ def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: in
         medians = [
             median_line(backend_view, shown, options, width),
             *speed_lines(shown, width, rows >= PANEL_APART, hidden),
+            *power_lines(shown.summary, width, "dim" if shown.earlier else ""),
         ]
     first = state_line if options.level is None else load_state_line
     lines: list[Line] = [first(backend_view, options, width)]

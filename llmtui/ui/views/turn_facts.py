@@ -12,6 +12,7 @@ from llmtui.text import sanitize
 from llmtui.text.format import DASH, figure, percent_text, plural
 from llmtui.ui.text.spans import Line, wrap
 from llmtui.ui.views.beside import turn_texts
+from llmtui.ui.views.power import power_facts
 
 #: The most lines of the facts of a turn.
 _MOST_LINES = 8
@@ -48,6 +49,7 @@ def turn_facts(turn: Turn, slo: Slo | None = None, talks: bool = True) -> list[s
         if (of := turn.percentiles.get(quantity)) is not None:  # type: ignore[call-overload]
             facts.append(_percentiles(title, of))
     facts += _queue(turn)
+    facts += power_facts(turn.power)
     if turn.window_s is not None:
         facts.append(f"window {figure(turn.window_s, 's')}")
     if turn.settled:

@@ -15,6 +15,7 @@ from llmtui.ui.text.spans import Line
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views import sorting
 from llmtui.ui.views.iteration_table import NO_SCALES, Scales, column_at, following, heading, iteration_line
+from llmtui.ui.views.power import power_facts
 from llmtui.ui.views.scroll import window
 from llmtui.ui.views.sorting import Sort
 from llmtui.ui.widgets.scrolling import ScrollingLines
@@ -119,7 +120,7 @@ class Listed(ScrollingLines):
 
     def facts(self, chosen: Iteration) -> str:
         """Return what stands above the answer of what is selected."""
-        return ""
+        return "; ".join(power_facts(chosen.power))
 
     @property
     def syntax(self) -> tuple[str, str]:

@@ -1,0 +1,113 @@
+"""Power beside iterations and turns: looks for meters at the start of a run, and adds what they show."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+from llmtui.engine.backend_run import BackendRun
+from llmtui.engine.run import Run
+from llmtui.engine.watch.meters import find_meters, root_folder
+from llmtui.engine.watch.power import INTERVAL_S, PowerWatch, Recording
+from llmtui.model import AnyEvent, Iteration, Note, Turn
+from llmtui.text.format import figure
+
+
+async def begin_power(run: Run) -> None:
+    """Look for meters, and read the idle machine if there are any: before any server of the run is asked.
+
+    A machine without meters is not delayed. What cannot be read is said once to each user, not in each run.
+    """
+    root = root_folder()
+    if root is None or not any((root / path).exists() for path in _PLACES):
+        return
+    try:
+        found = await asyncio.to_thread(find_meters, root)
+    except OSError as error:
+        run.add_note(Note(text=f"power is not measured: {error}", level="warning"))
+        return
+    for reason in found.unreadable:
+        if _is_news(reason):
+            run.add_note(Note(text=reason))
+    if not found.meters:
+        return
+    watch = PowerWatch(found.meters)
+    await watch.measure_idle(lambda: run.stopping)
+    known = [idle.watts for idle in watch.idle if idle.watts is not None]
+    idle = f", idle {sum(known):.1f} W" if len(known) == len(watch.idle) else ""
+    run.add_note(Note(text=f"power is read from {', '.join(meter.name for meter in watch.meters)}{idle}"))
+    for backend_run in run.backends:
+        backend_run.power = watch
+
+
+#: Where the drivers of meters leave their files.
+_PLACES = ("proc/driver/nvidia", "dev/nvidiactl", "sys/class/drm", "sys/class/powercap")
+
+
+def start_power(backend_run: BackendRun) -> Recording | None:
+    """Start to read the meters that a backend's server uses; None without any."""
+    if backend_run.power is None:
+        return None
+    return backend_run.power.begin(backend_run.target.processes, backend_run.state.device)
+
+
+def with_power(
+    backend_run: BackendRun, iteration: Iteration, recording: Recording, emit: Callable[[AnyEvent], None]
+) -> Iteration:
+    """Return an iteration with what its meters showed from its start to its end."""
+    power = recording.power(iteration.output_tokens)
+    _tell(backend_run, recording, "an answer", iteration.latency_s, emit)
+    return msgspec.structs.replace(iteration, power=power)
+
+
+def with_turn_power(backend_run: BackendRun, turn: Turn, recording: Recording, emit: Callable[[Note], None]) -> Turn:
+    """Return a turn with what its meters showed in its window."""
+    if turn.window_s is None or turn.window_from_s is None or turn.elapsed_s is None:
+        return turn
+    begin = turn.elapsed_s - turn.window_from_s
+    rate = turn.output_tokens_per_s
+    tokens = rate * turn.window_s if rate is not None else None
+    power = recording.power(tokens, before_end=(begin, begin - turn.window_s))
+    _tell(backend_run, recording, "a window", turn.window_s, emit)
+    return msgspec.structs.replace(turn, power=power)
+
+
+def _tell(
+    backend_run: BackendRun,
+    recording: Recording,
+    what: str,
+    seconds: float | None,
+    emit: Callable[[Note], None],
+) -> None:
+    """Say once in a run why there is no energy."""
+    told = backend_run.power.told if backend_run.power is not None else set()
+    if recording.silent and "silent" not in told:
+        told.add("silent")
+        names = ", ".join(recording.silent)
+        emit(Note(text=f"no energy: {names} did not answer all the time", level="warning", backend=backend_run.name))
+    if recording.too_short and "short" not in told:
+        told.add("short")
+        text = (
+            f"no energy: {what} of {figure(seconds, 's')} is too short for readings every {INTERVAL_S:g} s; longer "
+            "answers (max_tokens) or a load have it"
+        )
+        emit(Note(text=text, backend=backend_run.name))
+
+
+def _is_news(reason: str) -> bool:
+    """Whether this was not said to this user yet. What cannot be noted is said again."""
+    folder = Path(os.environ.get("LLMTUI_STATE") or platformdirs.user_state_dir("llmtui"))
+    mark = folder / f"told-{hashlib.sha256(reason.encode()).hexdigest()[:16]}"
+    with contextlib.suppress(OSError, RuntimeError):
+        if mark.exists():
+            return False
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mark.touch(mode=0o600)
+    return True

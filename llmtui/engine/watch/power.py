@@ -1,0 +1,222 @@
+"""Reads the meters of power while a backend is asked: in a thread, every tenth of a second, and at both ends."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from llmtui.engine.watch.energy import Energy, energy, mean
+from llmtui.engine.watch.meters import Meter, Reading
+from llmtui.model.power import Power
+from llmtui.servers.process_table import process_table, tree
+from llmtui.servers.server_processes import ServerProcesses
+
+#: Between two readings. Use and power of most cards change no more often.
+INTERVAL_S = 0.1
+#: How long the idle machine is read before the run, and how long of it quickly, to see how often counters change.
+IDLE_S = 3.0
+FAST_S = 0.5
+_FAST_INTERVAL_S = 0.005
+#: No energy is reported whose error is a larger share of it.
+MOST_ERROR_SHARE = 0.25
+#: A long turn keeps this many readings of a meter: then every second one is dropped, and half as many come.
+MOST_READINGS = 20_000
+#: How late a reading may be on a busy machine.
+_LATE_S = 0.2
+#: A driver that hangs is not waited for.
+_PATIENCE_S = 1.0
+
+
+class Idle(NamedTuple):
+    """What a meter showed before the run: power (W) with its error, None if unknown, and how often it changes."""
+
+    watts: float | None = None
+    error_w: float = 0.0
+    update_s: float = INTERVAL_S
+
+
+class PowerWatch:
+    """The meters of this machine. `told` has what was reported once."""
+
+    def __init__(self, meters: Sequence[Meter]) -> None:
+        self.meters = list(meters)
+        self.idle: list[Idle] = [Idle() for _ in meters]
+        self.told: set[str] = set()
+
+    async def measure_idle(self, stopping: Callable[[], bool] = lambda: False, idle_s: float = IDLE_S) -> None:
+        """Read the idle machine for `idle_s`, before any server of the run is launched or asked."""
+        readings: list[list[Reading]] = [[] for _ in self.meters]
+        began = time.monotonic()
+        while (elapsed := time.monotonic() - began) < idle_s and not stopping():
+            _read(self.meters, readings)
+            await asyncio.sleep(_FAST_INTERVAL_S if elapsed < min(FAST_S, idle_s / 2) else INTERVAL_S)
+        _read(self.meters, readings)
+        self.idle = [_idle(meter, of) for meter, of in zip(self.meters, readings, strict=True)]
+
+    def begin(self, processes: ServerProcesses | None, device: str) -> Recording | None:
+        """Start to read what a server uses; None if it is not on this machine, or its engine is not seen.
+
+        `device` is what it computes on: one that has no card open uses none. If the cards do not tell whose processes
+        they run, all of them count: one server is asked at a time.
+        """
+        if processes is None or processes.elsewhere:
+            return None
+        cards = [number for number, meter in enumerate(self.meters) if meter.kind == "gpu" and device != "cpu"]
+        by_process = device == "cpu"
+        if cards and (own := self._serving(cards, processes)):
+            cards, by_process = own, True
+        numbers = [n for n, meter in enumerate(self.meters) if meter.kind == "cpu" or n in cards]
+        if not numbers:
+            return None
+        recording = Recording([self.meters[n] for n in numbers], [self.idle[n] for n in numbers], by_process)
+        recording.start()
+        return recording
+
+    def _serving(self, cards: Collection[int], processes: ServerProcesses) -> list[int]:
+        pids = tree(process_table(), processes.first, (os.getpid(),))
+        return [number for number in cards if self.meters[number].serves(pids)]
+
+
+class Recording:
+    """The readings of some meters from `start` to `stop`."""
+
+    def __init__(self, meters: Sequence[Meter], idle: Sequence[Idle], by_process: bool = False) -> None:
+        self._meters, self._idle, self._by_process = meters, idle, by_process
+        self._readings: list[list[Reading]] = [[] for _ in meters]
+        self._interval_s = INTERVAL_S
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="power", daemon=True)
+        self._began_s = self._ended_s = 0.0
+        #: Why there is no energy: the names of the meters that did not answer, and whether it was too short.
+        self.silent: list[str] = []
+        self.too_short = False
+
+    def start(self) -> None:
+        """Read all meters, then go on in a thread."""
+        _read(self._meters, self._readings)
+        self._began_s = time.monotonic()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Read all meters a last time. Safe to call more than once."""
+        if self._end.is_set():
+            return
+        self._ended_s = time.monotonic()
+        self._end.set()
+        self._thread.join(_PATIENCE_S)
+        if not self._thread.is_alive():
+            _read(self._meters, self._readings)
+
+    def power(self, tokens: float | None, before_end: tuple[float, float] | None = None) -> Power | None:
+        """Return what was read, after `stop`. `tokens` are the output tokens of the same time, None if unknown.
+
+        `before_end` is the part that counts: its begin and its end, in s before `stop`; by default it is all.
+        """
+        if not any(self._readings):
+            self.silent = [meter.name for meter in self._meters]
+            return None
+        from_s, to_s = self._began_s, self._ended_s
+        if before_end is not None:
+            from_s, to_s = to_s - before_end[0], to_s - before_end[1]
+        if to_s <= from_s:
+            return None
+        cards = [of for meter, of in zip(self._meters, self._readings, strict=True) if meter.kind == "gpu"]
+        memory = [r.memory_bytes for of in cards for r in of[-1:] if r.memory_bytes is not None]
+        seconds = to_s - from_s
+        power = Power(
+            meters=[meter.name for meter in self._meters],
+            by_process=self._by_process and bool(cards),
+            seconds=round(seconds, 6),
+            gpu_use=_mean([mean(of, lambda r: r.use, from_s, to_s) for of in cards], 4),
+            gpu_memory_bytes=sum(memory) if memory else None,
+            gpu_mhz=_mean([mean(of, lambda r: r.mhz, from_s, to_s) for of in cards], 1),
+        )
+        return self._with_energy(power, from_s, to_s, tokens)
+
+    def _with_energy(self, power: Power, from_s: float, to_s: float, tokens: float | None) -> Power:
+        seconds = to_s - from_s
+        parts: list[Energy] = []
+        cards_j = 0.0
+        for meter, idle, readings in zip(self._meters, self._idle, self._readings, strict=True):
+            part = energy(readings, from_s, to_s, meter.grain_j, idle.update_s, idle.watts)
+            # A part of the machine that was not seen would be missing in the sum.
+            if part is None or not self._whole(readings, from_s, to_s):
+                self.silent.append(meter.name)
+                continue
+            parts.append(part)
+            cards_j += part.joules if meter.kind == "gpu" else 0.0
+        if self.silent:
+            return power
+        joules, error = sum(part.joules for part in parts), sum(part.error_j for part in parts)
+        if joules <= 0 or error > MOST_ERROR_SHARE * joules:
+            self.too_short = True
+            return power
+        figures: dict[str, float | None] = {
+            "watts": joules / seconds,
+            "joules": joules,
+            "joules_error": error,
+            "gpu_joules": cards_j if any(meter.kind == "gpu" for meter in self._meters) else None,
+        }
+        figures |= _per_token("joules_per_token", joules, error, tokens)
+        if all(idle.watts is not None for idle in self._idle):
+            idle_w = sum(idle.watts or 0.0 for idle in self._idle)
+            above = joules - idle_w * seconds
+            above_error = error + sum(idle.error_w for idle in self._idle) * seconds
+            figures |= {"idle_watts": idle_w, "joules_above_idle": above, "joules_above_idle_error": above_error}
+            figures |= _per_token("joules_per_token_above_idle", above, above_error, tokens)
+        changes = {name: round(value, 9) for name, value in figures.items() if value is not None}
+        return msgspec.structs.replace(power, **changes)
+
+    def _whole(self, readings: Sequence[Reading], from_s: float, to_s: float) -> bool:
+        """Whether a meter answered all the time."""
+        times = [from_s, *(r.at_s for r in readings if from_s < r.at_s < to_s), to_s]
+        most_s = 3 * self._interval_s + _LATE_S
+        reaches = readings[0].at_s <= from_s + _LATE_S and readings[-1].at_s >= to_s - _LATE_S
+        return reaches and all(b - a <= most_s for a, b in itertools.pairwise(times))
+
+    def _run(self) -> None:
+        while not self._end.wait(self._interval_s):
+            _read(self._meters, self._readings)
+            if max(map(len, self._readings)) > MOST_READINGS:
+                # The ends stay.
+                self._readings = [[*of[:-1:2], of[-1]] for of in self._readings]
+                self._interval_s *= 2
+
+
+def _read(meters: Sequence[Meter], readings: Sequence[list[Reading]]) -> None:
+    """Read all meters; one that does not answer has no reading."""
+    for meter, of in zip(meters, readings, strict=True):
+        if (reading := meter.read()) is not None:
+            of.append(reading)
+
+
+def _idle(meter: Meter, readings: Sequence[Reading]) -> Idle:
+    """What a meter showed on the idle machine."""
+    if len(readings) < 2:
+        return Idle()
+    from_s, to_s = readings[0].at_s, readings[-1].at_s
+    update_s = INTERVAL_S
+    fast = [r for r in readings if r.joules is not None and r.at_s < from_s + FAST_S]
+    changes = sum(a.joules != b.joules for a, b in itertools.pairwise(fast))
+    if changes > 1:
+        update_s = min(INTERVAL_S, (fast[-1].at_s - fast[0].at_s) / changes)
+    of = energy(readings, from_s, to_s, meter.grain_j, update_s)
+    if of is None:
+        return Idle(update_s=update_s)
+    return Idle(of.joules / (to_s - from_s), of.error_j / (to_s - from_s), update_s)
+
+
+def _per_token(name: str, joules: float, error: float, tokens: float | None) -> dict[str, float | None]:
+    return {name: joules / tokens, f"{name}_error": error / tokens} if tokens else {}
+
+
+def _mean(values: Sequence[float | None], decimals: int) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(sum(known) / len(known), decimals) if known else None

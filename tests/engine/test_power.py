@@ -1,0 +1,180 @@
+"""Energy from readings with its error, and what a recording of meters says of an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from llmtui.engine.watch.energy import energy, mean
+from llmtui.engine.watch.meters import Reading
+from llmtui.engine.watch.power import Idle, PowerWatch, Recording
+from llmtui.engine.watch.rapl import rapl_meters
+from llmtui.servers.server_processes import ServerProcesses
+from tests import power_trees as trees
+
+
+def counters(watts: float, *, step_s: float = 0.1, n: int = 21) -> list[Reading]:
+    return [Reading(i * step_s, joules=i * step_s * watts) for i in range(n)]
+
+
+def test_a_counter_over_a_window_between_its_readings() -> None:
+    found = energy(counters(200.0), 0.45, 1.55, grain_j=0.001, update_s=0.02)
+    assert found is not None
+    assert found.joules == pytest.approx(220.0)
+    assert found.error_j == pytest.approx(0.001 + 0.02 * 200.0)
+
+
+def test_a_window_between_readings_of_a_power_that_changes_is_less_sure() -> None:
+    readings = [
+        Reading(0.0, joules=0.0),
+        Reading(0.1, joules=5.0),
+        Reading(0.2, joules=45.0),
+        Reading(0.3, joules=85.0),
+    ]
+    at_readings = energy(readings, 0.1, 0.3, 0.0, 0.0)
+    between = energy(readings, 0.05, 0.3, 0.0, 0.0)
+    assert at_readings is not None and between is not None
+    assert (at_readings.joules, at_readings.error_j) == (80.0, 0.0)
+    true_j = 80.0 + 5.0  # if it rose at the end of the first interval
+    assert abs(between.joules - true_j) <= between.error_j
+
+
+def test_power_is_integrated() -> None:
+    readings = [Reading(t / 10, watts=100.0 + 10 * t) for t in range(11)]
+    found = energy(readings, 0.0, 1.0, 0.0, 0.1, idle_w=50.0)
+    assert found is not None
+    assert found.joules == pytest.approx(150.0)
+    assert found.error_j == pytest.approx(0.2 * 150.0), "it may have risen from idle between two readings"
+
+
+@pytest.mark.parametrize("readings", [[], [Reading(0.0, watts=1.0)], [Reading(0.0, use=0.5), Reading(1.0, use=0.5)]])
+def test_no_energy_without_two_readings(readings: list[Reading]) -> None:
+    assert energy(readings, 0.0, 1.0, 0.0, 0.1) is None
+
+
+def test_a_mean_is_over_time() -> None:
+    readings = [Reading(0.0, use=0.0), Reading(0.1, use=1.0), Reading(1.1, use=1.0)]
+    assert mean(readings, lambda r: r.use, 0.0, 1.1) == pytest.approx(1.05 / 1.1)
+    assert mean(readings, lambda r: r.mhz, 0.0, 1.1) is None
+
+
+class Steady:
+    """A meter at a constant power since it was made, that can fall silent."""
+
+    grain_j = 0.0
+
+    def __init__(
+        self, name: str, watts: float, kind: Literal["gpu", "cpu"] = "gpu", pids: Collection[int] = ()
+    ) -> None:
+        self.name, self.kind, self.watts, self._pids = name, kind, watts, pids
+        self.began, self.gone = time.monotonic(), False
+        self.threads: set[str] = set()
+
+    def read(self) -> Reading | None:
+        self.threads.add(threading.current_thread().name)
+        now = time.monotonic()
+        return None if self.gone else Reading(now, joules=(now - self.began) * self.watts, use=0.5, memory_bytes=10**9)
+
+    def serves(self, pids: Collection[int]) -> bool | None:
+        return any(pid in self._pids for pid in pids)
+
+
+SELF = ServerProcesses([os.getpid()])
+
+
+def test_a_recording() -> None:
+    meters = [Steady("card", 300.0), Steady("package-0", 50.0, "cpu")]
+    recording = Recording(meters, [Idle(60.0, 1.0, 0.01), Idle(20.0, 1.0, 0.001)])
+    recording.start()
+    time.sleep(0.3)
+    recording.stop()
+    power = recording.power(tokens=70)
+    assert power is not None and power.seconds is not None and power.joules_per_token is not None
+    assert power.meters == ["card", "package-0"]
+    assert power.watts == pytest.approx(350.0)
+    assert power.joules == pytest.approx(350.0 * power.seconds)
+    assert power.gpu_joules == pytest.approx(300.0 * power.seconds)
+    assert power.joules_error == pytest.approx(300.0 * 0.01 + 50.0 * 0.001, rel=0.01)
+    assert power.joules_above_idle == pytest.approx(270.0 * power.seconds)
+    assert power.joules_per_token == pytest.approx(5.0 * power.seconds)
+    assert (power.gpu_use, power.gpu_memory_bytes) == (0.5, 10**9)
+    assert meters[0].threads == {"power", threading.current_thread().name}
+    assert not [thread for thread in threading.enumerate() if thread.name == "power"]
+
+
+def test_the_window_of_a_turn() -> None:
+    recording = Recording([Steady("card", 300.0)], [Idle(60.0, 0.0, 0.001)])
+    recording.start()
+    time.sleep(0.35)
+    recording.stop()
+    power = recording.power(10, before_end=(0.25, 0.05))
+    assert power is not None
+    assert power.seconds == pytest.approx(0.2)
+    assert power.joules == pytest.approx(60.0, rel=0.01)
+
+
+def test_an_answer_too_short_for_the_readings_has_no_energy() -> None:
+    recording = Recording([Steady("card", 300.0)], [Idle(60.0, 0.0, update_s=0.1)])
+    recording.start()
+    time.sleep(0.03)
+    recording.stop()
+    power = recording.power(10)
+    assert power is not None and power.joules is None and power.gpu_use == 0.5
+    assert recording.too_short
+
+
+def test_a_sum_without_a_meter_that_vanished_is_not_shown() -> None:
+    meters = [Steady("card", 300.0), Steady("other", 300.0)]
+    recording = Recording(meters, [Idle(60.0), Idle(60.0)])
+    recording.start()
+    meters[1].gone = True
+    time.sleep(0.5)
+    recording.stop()
+    power = recording.power(10)
+    assert power is not None and power.joules is None
+    assert recording.silent == ["other"]
+
+
+def test_the_cards_that_a_server_has_open() -> None:
+    meters = [Steady("a", 1.0), Steady("b", 1.0, pids=[os.getpid()]), Steady("package-0", 1.0, "cpu")]
+    watch = PowerWatch(meters)
+
+    def names(device: str, processes: ServerProcesses | None = SELF) -> tuple[list[str], bool] | None:
+        recording = watch.begin(processes, device)
+        if recording is None:
+            return None
+        recording.stop()
+        time.sleep(0.001)
+        power = recording.power(None)
+        assert power is not None
+        return power.meters, power.by_process
+
+    assert names("gpu") == (["b", "package-0"], True)
+    assert names("cpu") == (["package-0"], False)
+    meters[1]._pids = ()
+    assert names("") == (["a", "b", "package-0"], False), "nothing tells whose they are"
+    assert names("gpu", None) is None, "a server elsewhere"
+
+
+async def test_idle_power_and_how_often_a_counter_changes(tmp_path: Path) -> None:
+    folder = trees.rapl_zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    watch = PowerWatch(rapl_meters(tmp_path)[0])
+    with trees.counting(folder, watts=40.0):
+        await watch.measure_idle(idle_s=0.6)
+    [idle] = watch.idle
+    assert idle.watts == pytest.approx(40.0, rel=0.1)
+    assert 0.001 < idle.update_s < 0.05
+    assert idle.error_w < 4.0
+
+
+async def test_a_stop_ends_the_idle_time() -> None:
+    watch = PowerWatch([Steady("card", 1.0)])
+    async with asyncio.timeout(5):
+        await watch.measure_idle(lambda: True, idle_s=60.0)
