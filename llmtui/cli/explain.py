@@ -42,7 +42,6 @@ TOPICS: dict[str, str] = {
     "python": "read runs in Python and notebooks: llmtui.read_run",
     "report": "the HTML report, metrics for Prometheus, CI, JSON Schema",
     "accuracy": "how far off llmtui's own numbers are",
-    "power": "use of the GPU, watts, and energy per token: where from, how sure",
     "faults": "error messages: what happened and what to do",
     "security": "what llmtui protects, and what it does not",
 }
