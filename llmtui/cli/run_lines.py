@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtui.model import STATE_WORDS, Iteration, Phase, Turn
+from llmtui.model import STATE_WORDS, Iteration, Phase, Power, Turn
 from llmtui.runview.backend import BackendView
 from llmtui.runview.launches import launch_words
 from llmtui.runview.objective_words import attained_text
@@ -30,6 +30,7 @@ def iteration_line(run_view: RunView, iteration: Iteration) -> str:
     if iteration.output_tokens is not None:
         counted = " (counted)" if iteration.token_source == "arrivals" else ""
         parts.append(f"{plural(iteration.output_tokens, 'token')}{counted}")
+    parts += _energy(iteration.power)
     if iteration.hidden_tokens:
         parts.append(f"{iteration.hidden_tokens} hidden")
     if iteration.refused:
@@ -68,6 +69,7 @@ def turn_line(run_view: RunView, turn: Turn) -> str:
         parts.append(f"TTFT {figure(turn.ttft_s, 's')}")
     if turn.tpot_s is not None:
         parts.append(f"TPOT {figure(turn.tpot_s, 'ms')}")
+    parts += _energy(turn.power)
     if turn.in_flight is not None:
         parts.append(f"{turn.in_flight:.1f} in flight")
     if turn.thinking:
@@ -77,6 +79,13 @@ def turn_line(run_view: RunView, turn: Turn) -> str:
     if turn.late_p99_s is not None:
         parts.append(f"late p99 {figure(turn.late_p99_s, 's')}")
     return f"{head}  " + "  ".join([*parts, *_remarks(turn)])
+
+
+def _energy(power: Power | None) -> list[str]:
+    """Energy per token, where it was measured."""
+    if power is None or power.joules_per_token is None:
+        return []
+    return [f"{figure_parts(power.joules_per_token, 'requests/s')[0]} J/token"]
 
 
 def _probe(turn: Turn) -> str:

@@ -14,7 +14,7 @@ import platformdirs
 
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.run import Run
-from llmtui.engine.watch.meters import find_meters, root_folder
+from llmtui.engine.watch.find_meters import find_meters, root_folder
 from llmtui.engine.watch.power import INTERVAL_S, PowerWatch, Recording
 from llmtui.model import AnyEvent, Iteration, Note, Turn
 from llmtui.text.format import figure

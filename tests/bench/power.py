@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from llmtui.engine.watch.meters import find_meters
+from llmtui.engine.watch.find_meters import find_meters
 from llmtui.engine.watch.power import Idle, Recording
 from tests import power_trees as trees
 

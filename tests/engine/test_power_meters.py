@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from llmtui.engine.watch.find_meters import find_meters, root_folder
 from llmtui.engine.watch.gpu_nvml import nvml_meters
 from llmtui.engine.watch.gpu_sysfs import sysfs_meters
-from llmtui.engine.watch.meters import Meter, find_meters, root_folder
+from llmtui.engine.watch.meters import Meter
 from llmtui.engine.watch.rapl import rapl_meters
 from tests import power_trees as trees
 
@@ -133,7 +134,7 @@ def test_a_driver_that_does_not_answer() -> None:
 
 def test_a_machine_without_meters_imports_nothing(tmp_path: Path) -> None:
     source = (
-        "import sys\nfrom pathlib import Path\nfrom llmtui.engine.watch.meters import find_meters\n"
+        "import sys\nfrom pathlib import Path\nfrom llmtui.engine.watch.find_meters import find_meters\n"
         "import llmtui.engine.power\n"
         f"assert find_meters(Path({str(tmp_path)!r})) == ([], [])\n"
         "assert not {m for m in sys.modules if m.endswith(('pynvml', 'gpu_nvml', 'gpu_sysfs', 'watch.rapl'))}"
