@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import pytest
 
+from llmtui.engine.backend_run import BackendRun
+from llmtui.engine.bringup import Target
+from llmtui.engine.power import begin_power, with_power
+from llmtui.engine.recorder import Recorder
+from llmtui.engine.run import Run
 from llmtui.engine.watch.energy import energy, mean
 from llmtui.engine.watch.meters import Reading
 from llmtui.engine.watch.power import Idle, PowerWatch, Recording
 from llmtui.engine.watch.rapl import rapl_meters
+from llmtui.model import AnyEvent, Backend, Note
 from llmtui.servers.server_processes import ServerProcesses
+from tests import build
 from tests import power_trees as trees
 
 
@@ -183,3 +191,48 @@ async def test_a_stop_ends_the_idle_time() -> None:
     watch = PowerWatch([Steady("card", 1.0)])
     async with asyncio.timeout(5):
         await watch.measure_idle(lambda: True, idle_s=60.0)
+
+
+class Silent:
+    """A recorder that stores nothing."""
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+
+
+def run_of(name: str, emit: Callable[[AnyEvent], None]) -> Run:
+    """A run with one backend, before its first request."""
+    backend = BackendRun(Backend(name=name), cast(Target, None), build.state(name))
+    return Run(build.plan(name), build.machine(), cast(Recorder, Silent()), emit, [backend], [])
+
+
+def test_a_reason_for_no_energy_is_said_once() -> None:
+    meters = [Steady("card", 300.0)]
+    [backend] = run_of("a", print).backends
+    backend.power = PowerWatch(meters)
+    notes: list[AnyEvent] = []
+    for gone in (False, False, True, True):
+        recording = Recording(meters, [Idle(60.0, 0.0, update_s=0.1)])
+        recording.start()
+        meters[0].gone = gone
+        time.sleep(0.02)
+        recording.stop()
+        with_power(backend, build.answered("a", latency_s=0.02), recording, notes.append)
+        meters[0].gone = False
+    assert [note.text.partition(";")[0] for note in notes if isinstance(note, Note)] == [
+        "no energy: an answer of 20.0 ms is too short for readings every 0.1 s",
+        "no energy: card did not answer all the time",
+    ]
+
+
+async def test_what_cannot_be_read_is_said_once_to_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trees.write(tmp_path, {"dev/nvidiactl": ""})
+    monkeypatch.setenv("LLMTUI_POWER", str(tmp_path))
+    monkeypatch.setenv("LLMTUI_STATE", str(tmp_path / "state"))
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # not installed
+    events: list[AnyEvent] = []
+    for _ in range(2):
+        await begin_power(run_of("a", events.append))
+    assert [event.text for event in events if isinstance(event, Note)] == [
+        "power of the GPU is not measured: pip install 'llmtui[gpu]'"
+    ]

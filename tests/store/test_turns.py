@@ -143,6 +143,7 @@ _HOSTILE: dict[str, Any] = {
     "percentiles": {"latency": {"n": 5, "p50": -1.0}},
     "buckets": {"latency": [5, -1]},
     "error": {"kind": "worse", "message": ""},
+    "power": {"meters": ["package-0"], "joules": -1.0},
 }
 
 
