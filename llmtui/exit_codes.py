@@ -34,6 +34,7 @@ OF_COMMAND: dict[str, dict[int, str]] = {
     "show": {OK: "success", FAILED: "cannot read the history", USAGE: _NO_RUN},
     "open": {OK: "success", FAILED: "cannot read the history", USAGE: _NO_RUN},
     "export": {OK: "success", FAILED: "cannot read or write", USAGE: _NO_RUN},
+    "import": {OK: "success", FAILED: "cannot write the history", USAGE: "a file cannot be imported"},
     "compare": {OK: "success", FAILED: "the gate does not hold", USAGE: _NO_RUN, SILENT: "cannot tell"},
     "trend": {OK: "success", FAILED: "cannot read the history", USAGE: "wrong usage, no such run or backend"},
     "attach": {OK: "success", FAILED: "a backend failed", USAGE: _NO_RUN, INTERRUPTED: "Ctrl-C"},

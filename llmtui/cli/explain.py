@@ -41,6 +41,7 @@ TOPICS: dict[str, str] = {
     "csv": "every column of the CSV files, and the other formats",
     "python": "read runs in Python and notebooks: llmtui.read_run",
     "report": "the HTML report, metrics for Prometheus, CI, JSON Schema",
+    "formats": "hyperfine and Parquet files, and files of other tools read as runs",
     "accuracy": "how far off llmtui's own numbers are",
     "faults": "error messages: what happened and what to do",
     "security": "what llmtui protects, and what it does not",
@@ -194,7 +195,7 @@ def backend_keys() -> str:
     """The keys of [[backend]]."""
     from llmtui.model import Backend
 
-    return _config_keys("backend", Backend, frozenset({"secrets"}))
+    return _config_keys("backend", Backend, frozenset({"secrets", "measured_by"}))
 
 
 def result_columns() -> str:

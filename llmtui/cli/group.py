@@ -16,7 +16,7 @@ _EVERYDAY = ("model", "only", "iterations", "max_tokens")
 COMMAND_LINES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("init", "check", "accuracy"), "Write a config; try every backend; llmtui's error."),
     (("run", "serve"), "Run the benchmark as plain text; in a browser."),
-    (("attach", "resume"), "Reopen the monitor on an active run; continue a run."),
+    (("attach", "resume", "import"), "Watch an active run; continue one; import files."),
     (("history", "show", "export"), "List past runs; show one; write its files."),
     (("open", "compare", "trend"), "A past run in the monitor; two runs; all of one."),
     (("explain", "completion"), "Print the manual; the completion of a shell."),
@@ -35,7 +35,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "show": ("llmtui show last --label before",),
     "compare": ("llmtui compare last~1 last --gate 5", "llmtui compare last last --backend ONE=OTHER"),
     "trend": ("llmtui trend llama.cpp --since 30d",),
-    "export": ("llmtui export before --json run.json",),
+    "export": ("llmtui export before --format hyperfine -o FOLDER",),
+    "import": ("llmtui import ollama=ollama.json llamafile=llamafile.json",),
     "init": ("llmtui init --print",),
 }
 

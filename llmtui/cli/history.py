@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llmtui import exit_codes
 from llmtui.cli.output import STDOUT, print_table, report, write_files
+from llmtui.model import Imported
 from llmtui.model.errors import UsageError
 from llmtui.runview.against import Against
 from llmtui.runview.launches import plan_words
@@ -77,20 +78,33 @@ def show_run(run: str, path: str, *, label: str | None, note: str | None) -> int
     label = f" [{sanitize(stored.label)}]" if stored.label else ""
     version, start = sanitize(stored.llmtui, 40), sanitize(stored.plan.created_utc, 40)
     print(f"run {sanitize(stored.plan.run, 40)}{label}: {sanitize(stored.state)}, started {start}, llmtui {version}")
-    cores = plural(machine.cores, "core")
-    print(f"on {sanitize(machine.cpu)}, {cores}, {sanitize(machine.os)}, Python {sanitize(machine.python, 40)}")
+    if stored.plan.imported is not None:
+        print(_origin(stored.plan.imported))
+    else:
+        cores = plural(machine.cores, "core")
+        print(f"on {sanitize(machine.cpu)}, {cores}, {sanitize(machine.os)}, Python {sanitize(machine.python, 40)}")
     iterations, warmups = plural(config.iterations, "iteration"), plural(config.warmup, "warm-up")
     counts = f"{iterations} and {warmups} per backend"
     if config.launches > 1:
         counts = f"{plan_words(config, iterations, warmups)}, per backend"
     counts = load_sentence(stored.plan) or counts
-    print(f"{counts}, up to {plural(config.max_tokens, 'token')}, {sanitize(config.order)}")
+    if stored.plan.imported is not None and not stored.plan.levels:
+        counts = f"{iterations} per backend at most"
+    if stored.plan.imported is None:
+        counts += f", up to {plural(config.max_tokens, 'token')}"
+    print(f"{counts}, {sanitize(config.order)}")
     if sentence := prompts_sentence(stored.plan) or mix_sentence(stored.plan.prompts.mix):
         print(sentence)
     if stored.note:
         print(f"note: {sanitize(stored.note, 2000)}")
     print_table(_run_view(stored))
     return exit_codes.OK
+
+
+def _origin(origin: Imported) -> str:
+    files = ", ".join(sanitize(name, 60) for name in origin.files[:5])
+    more = f" and {len(origin.files) - 5} more" if len(origin.files) > 5 else ""
+    return f"imported from {files}{more}, which {sanitize(origin.title, 80)} wrote; the machine is unknown"
 
 
 def export_run(run: str, files: dict[str, Path | None], path: str) -> int:

@@ -14,6 +14,7 @@ from llmtui.cli.streams import write_utf8
 from llmtui.text import sanitize_lines
 
 if TYPE_CHECKING:
+    from llmtui.export.formats import Format
     from llmtui.runview.run import RunView
     from llmtui.store.requests import RequestReader
 
@@ -54,7 +55,26 @@ def write_files(
         run_view.requests = source
     needed = source is None and run_view.plan.levels and any(FORMATS[kind].requests for kind in wanted)
     with _requests_of(run_view, store) if needed else contextlib.nullcontext(True) as complete:
-        return all([write_output(path, FORMATS[kind].make(run_view)) for kind, path in wanted.items()]) and complete
+        return all([_write(run_view, FORMATS[kind], path) for kind, path in wanted.items()]) and complete
+
+
+def _write(run_view: RunView, form: Format, path: Path) -> bool:
+    """Write a file, or the files of a folder and report its remarks. Report an error and return False if it fails."""
+    if form.into is None:
+        return write_output(path, form.make(run_view))
+    from llmtui.store.errors import StoreError
+
+    try:
+        remarks = form.into(run_view, path)
+    except OSError as error:
+        report(f"cannot write {path}: {error.strerror or error}")
+        return False
+    except StoreError as error:
+        report(f"cannot write {path}: {error}")
+        return False
+    for remark in remarks:
+        report(remark)
+    return True
 
 
 @contextlib.contextmanager

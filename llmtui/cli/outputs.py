@@ -18,7 +18,20 @@ from llmtui.cli.output import STDOUT
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 #: The formats of llmtui.export.formats, which is imported only when a file is written.
-OUTPUTS = ("csv", "iterations_csv", "turns_csv", "json", "jsonl", "markdown", "html", "openmetrics")
+OUTPUTS = (
+    "csv",
+    "iterations_csv",
+    "turns_csv",
+    "json",
+    "jsonl",
+    "markdown",
+    "html",
+    "openmetrics",
+    "hyperfine",
+    "parquet",
+)
+#: Those that are a folder with several files.
+FOLDERS = ("hyperfine", "parquet")
 #: Other names of stdout, which then contains nothing else.
 _STDOUT_NAMES = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
@@ -53,7 +66,13 @@ def _options(format_shown: bool) -> list[Callable[[Any], Any]]:
         help="Write the results; all files: llmtui explain csv.",
     )
     others = [
-        click.option(f"--{kind.replace('_', '-')}", kind, metavar="FILE", type=FILE, hidden=True)
+        click.option(
+            f"--{kind.replace('_', '-')}",
+            kind,
+            metavar="FOLDER" if kind in FOLDERS else "FILE",
+            type=FILE,
+            hidden=True,
+        )
         for kind in OUTPUTS
         if kind != "csv"
     ]
@@ -78,6 +97,8 @@ def _with_format(files: dict[str, Path | None], named: str | None, path: Path | 
     kind = named.replace("-", "_")
     if files[kind] is not None:
         refuse(f"--format {named} and --{named} name the same format; use one of them")
+    if path is None and kind in FOLDERS:
+        refuse(f"--format {named} is a folder with several files; name it with -o FOLDER")
     return files | {kind: path if path is not None else STDOUT}
 
 
@@ -87,9 +108,18 @@ def output_files(**files: Path | None) -> dict[str, Path | None]:
     paths = [path for path in files.values() if path is not None]
     if len({path.absolute() for path in paths}) < len(paths):
         refuse("two outputs are the same file; name a different file for each")
-    for path in paths:
-        if path.is_dir():
+    for kind, path in files.items():
+        if path is None:
+            continue
+        if kind in FOLDERS:
+            if path == STDOUT or (path.exists() and not path.is_dir()):
+                refuse(f"{path} is not a folder; --{kind} writes several files: name a folder, which is created")
+        elif path.is_dir():
             refuse(f"{path} is a folder; name a file in it")
         if not path.absolute().parent.is_dir():
             refuse(f"cannot write {path}: the folder {path.absolute().parent} does not exist")
+    if files.get("parquet") is not None:
+        from llmtui.export.parquet import need_pyarrow
+
+        need_pyarrow()
     return files

@@ -16,6 +16,7 @@ from llmtui.cli.options import (
     TEXT,
     MetricOption,
     against_option,
+    label_option,
     model_option,
     on_command_option,
     on_option,
@@ -236,6 +237,21 @@ def export(run: str, files: dict[str, Path | None], store: str) -> None:
     sys.exit(export_run(run, files, store))
 
 
+@_command("import")
+@click.argument("files", nargs=-1, required=True, metavar="[NAME=]FILE...", type=TEXT)
+@label_option
+@store_option
+def import_(files: tuple[str, ...], label: str, store: str) -> None:
+    """Store files of hyperfine, AIPerf, guidellm or vLLM as runs.
+
+    What a file does not say is unknown, and is never compared. NAME= names the backend of a FILE: files of one server
+    need the same NAME. See `llmtui explain formats`.
+    """
+    from llmtui.cli.imports import import_files
+
+    sys.exit(import_files(files, store, label))
+
+
 @_command()
 @click.argument("run", required=False, metavar="[RUN]", type=TEXT)
 @on_option
@@ -304,4 +320,4 @@ def resume(
 
 
 #: The commands of this module, which llmtui.cli.app adds to its own.
-COMMANDS: tuple[click.Command, ...] = (history, show, open_, compare, trend, export, attach, resume)
+COMMANDS: tuple[click.Command, ...] = (history, show, open_, compare, trend, export, import_, attach, resume)

@@ -177,7 +177,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "backend": Backend,
 }
 #: Fields that are not keys of the file.
-_NO_KEYS = frozenset({"source", "text", "secrets", "metric_named", "trace_turn", "cells", "facts"})
+_NO_KEYS = frozenset({"source", "text", "secrets", "metric_named", "trace_turn", "cells", "facts", "measured_by"})
 
 
 def load(path: Path, *, implicit: bool = False, backends: bool = True, environ: dict[str, str] | None = None) -> Config:

@@ -253,8 +253,8 @@ RACE_COLUMNS: tuple[Column[Result], ...] = (
     ),
     Column(
         "start",
-        "How the server was started: was running (before llmtui), own server (the framework's program), embedded, or "
-        "launched (the command of a config).",
+        "How the server was started: was running (before llmtui), own server (the framework's program), embedded, "
+        "launched (the command of a config), or imported (unknown: another tool measured it).",
         lambda r: r.backend.start_words,
     ),
 )
@@ -307,7 +307,7 @@ RACE_ITERATION_COLUMNS: tuple[Column[Iteration], ...] = (
     _sample("cached_tokens", "Prompt tokens that the server took from a cache."),
     _sample("server_load_s", "Load time by the server's own clock."),
     Column("disturbed", '"yes" if foreign_cpu is 0.1 or more, and 1% of the idle cores.', _disturbed),
-    Column("stamp", "Whose clock stamped the arrivals: kernel or user.", lambda i: i.stamp),
+    Column("stamp", "Whose clock stamped the arrivals: kernel, user, or other (another tool's).", lambda i: i.stamp),
     _sample("transport_and_client_s", "Latency minus the server's own time."),
     Column("refused", "How often the server said 429 or 503 with Retry-After first.", lambda i: i.refused),
     _sample("hidden_tokens", "Tokens that the server counted and did not send, such as silent thinking."),

@@ -71,10 +71,11 @@ def iterations_csv(run_view: RunView) -> str:
 
 def iterations_lines(run_view: RunView) -> Iterator[str]:
     """The same piece by piece: the requests of a load are read from the history while they are written."""
-    return _table(ITERATION_COLUMNS, _samples(run_view))
+    return _table(ITERATION_COLUMNS, run_samples(run_view))
 
 
-def _samples(run_view: RunView) -> Iterator[Sample]:
+def run_samples(run_view: RunView) -> Iterator[Sample]:
+    """Yield the rows of the iterations: those of a load are read from the history."""
     levels = run_view.plan.levels
     for backend_view in run_view.backends.values():
         for iteration in backend_view.iterations:
@@ -87,9 +88,14 @@ def _samples(run_view: RunView) -> Iterator[Sample]:
 
 def turns_csv(run_view: RunView) -> str:
     """One row per turn of a load, warm-ups and partial ones too, of every attempt: by backend, as they ended."""
+    return "".join(_table(TURN_COLUMNS, run_turns(run_view)))
+
+
+def run_turns(run_view: RunView) -> Iterator[LevelTurn]:
+    """Yield the rows of the turns."""
     levels = run_view.plan.levels
-    turns = (turn for backend_view in run_view.backends.values() for turn in backend_view.turns)
-    return "".join(_table(TURN_COLUMNS, (LevelTurn(turn, levels[turn.level - 1]) for turn in turns)))
+    for backend_view in run_view.backends.values():
+        yield from (LevelTurn(turn, levels[turn.level - 1]) for turn in backend_view.turns)
 
 
 def _table(columns: Sequence[Column[_T]], rows: Iterable[_T]) -> Iterator[str]:

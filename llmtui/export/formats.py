@@ -6,19 +6,21 @@ Each is imported when it is used: a run that writes a CSV does not load the rest
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from llmtui.runview.run import RunView
 
 
 class Format(NamedTuple):
-    """One format. `make` returns the document or its pieces.
+    """One format. `make` returns the document or its pieces; `into`, if there is one, is called in its place.
 
-    `requests`: it contains the requests of a load, which are read from the history while it is written.
+    `into` writes the files of a folder, which it creates, and returns remarks for the user. `requests`: it contains the requests of a load, which are read from the history while it is written.
     """
 
     make: Callable[[RunView], str | Iterable[str]]
     requests: bool = False
+    into: Callable[[RunView, Path], list[str]] | None = None
 
 
 def _csv(run_view: RunView) -> str:
@@ -69,6 +71,23 @@ def _openmetrics(run_view: RunView) -> str:
     return openmetrics(run_view)
 
 
+def _hyperfine(run_view: RunView, folder: Path) -> list[str]:
+    from llmtui.export.hyperfine import write_hyperfine
+
+    return write_hyperfine(run_view, folder)
+
+
+def _parquet(run_view: RunView, folder: Path) -> list[str]:
+    from llmtui.export.parquet import write_parquet
+
+    return write_parquet(run_view, folder)
+
+
+def _nothing(_: RunView) -> str:
+    """A folder has no document of its own."""
+    return ""
+
+
 #: By name; on the command line with - for _ (llmtui.cli.outputs has the option of each).
 FORMATS: dict[str, Format] = {
     "csv": Format(_csv),
@@ -79,4 +98,6 @@ FORMATS: dict[str, Format] = {
     "markdown": Format(_markdown),
     "html": Format(_html),
     "openmetrics": Format(_openmetrics),
+    "hyperfine": Format(_nothing, requests=True, into=_hyperfine),
+    "parquet": Format(_nothing, requests=True, into=_parquet),
 }

@@ -104,8 +104,8 @@ def _origin(run_view: RunView) -> str:
         f"temperature {config.temperature:g}",
         f"prompts: {code(plan.prompts.title, 200)}" if plan.prompts.given else f"prompt {code(config.prompt, 200)}",
     ]
+    if (origin := plan.imported) is not None:
+        place, asked = ["an unknown machine"], [load_sentence(plan), f"measured by {code(origin.title)}", config.order]
     means = "TTFT is the median; tokens/s is the decode speed of one stream" if not plan.levels else HEADING
-    return (
-        f"Run {code(plan.run)} of {code(plan.created_utc)} on {', '.join(p for p in place if p)}: {', '.join(asked)}. "
-        f"{means[:1].upper()}{means[1:]}."
-    )
+    where, what = (", ".join(part for part in parts if part) for parts in (place, asked))
+    return f"Run {code(plan.run)} of {code(plan.created_utc)} on {where}: {what}. {means[:1].upper()}{means[1:]}."

@@ -20,6 +20,7 @@ from llmtui.model.events import (
     Tick,
     TurnDone,
 )
+from llmtui.model.imported import Imported
 from llmtui.model.load import Arrival, Cells, Level, Load, Search, TraceTurn
 from llmtui.model.objectives import Objective, Slo
 from llmtui.model.plan import (
@@ -81,6 +82,7 @@ __all__ = [
     "Found",
     "FreshRole",
     "Hello",
+    "Imported",
     "Iteration",
     "IterationDone",
     "Level",

@@ -25,4 +25,5 @@ Embedded = Literal["", "llama.cpp", "mistral.rs", "transformers"]
 #: The server programs of frameworks that llmtui starts on the model file of the race; "" is none.
 OwnServerName = Literal["", "ollama", "llamafile", "llama-server", "mistralrs", "transformers", "vllm"]
 #: How a backend came to be: its server runs already, llmtui starts its program, an embedded engine, or a command.
-Start = Literal["running", "server", "embedded", "launch"]
+#: "imported": another tool measured it, and how it was started is unknown.
+Start = Literal["running", "server", "embedded", "launch", "imported"]

@@ -11,6 +11,7 @@ import msgspec
 
 from llmtui.model.base import Embedded, FreshRole, OwnServerName, Protocol, Start, Struct
 from llmtui.model.discovered import Absent, DiscoveredServer
+from llmtui.model.imported import Imported
 from llmtui.model.load import Level, Load
 from llmtui.model.objectives import Slo
 from llmtui.model.prompts import Prompts
@@ -24,7 +25,19 @@ Counting = Literal["latency", "ttft", "itl", "tokens_per_s", "output_tokens_per_
 
 #: Settings of a backend that are always shown as they are: no key belongs there.
 LABELS = frozenset(
-    {"name", "framework", "language", "protocol", "model", "weights", "enabled", "embedded", "server", "stream"}
+    {
+        "name",
+        "framework",
+        "language",
+        "protocol",
+        "model",
+        "weights",
+        "enabled",
+        "embedded",
+        "server",
+        "stream",
+        "measured_by",
+    }
 )
 
 #: `Backend.start` in words.
@@ -33,6 +46,7 @@ START_WORDS: dict[Start, str] = {
     "server": "own server",
     "embedded": "embedded",
     "launch": "launched",
+    "imported": "imported",
 }
 
 #: The words of a header value, as in "Bearer KEY" or "a=KEY; b=KEY".
@@ -62,7 +76,8 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     `server` is the framework's own server program, which llmtui starts on the model file of the race; `program` is its
     path if it is not on PATH. `env` are environment variables of a server that llmtui starts. `threads` are its threads
     (0: those of the run). Secrets are `api_key`,
-    `headers`, and the values in `secrets`, which are keys that stand in other settings.
+    `headers`, and the values in `secrets`, which are keys that stand in other settings. `measured_by` is the other tool
+    of an imported run.
     """
 
     name: str = ""
@@ -89,6 +104,7 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     hint: str = ""
     secrets: list[str] = []
     threads: int = 0
+    measured_by: str = ""
 
     @property
     def launched(self) -> bool:
@@ -103,6 +119,8 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def start(self) -> Start:
         """How it came to be."""
+        if self.measured_by:
+            return "imported"
         return "server" if self.server else "embedded" if self.embedded else "launch" if self.launch else "running"
 
     @property
@@ -182,7 +200,8 @@ class Plan(Struct, frozen=True):
     server takes it: in runs of 0.1.0 the user's. `spreads` is how far launches of its backends differed in earlier
     runs, as the engine reads it from the history at the start (llmtui.store.spreads); a pair without an entry has no
     known spread. `load` is how many requests are under way, `slo` what their answers have to keep, `prompts` what they
-    ask, `workers` who sends them.
+    ask, `workers` who sends them. `imported` says which other tool measured the run: of
+    its `config` only the counts, the order and the metric are known.
     """
 
     run: str
@@ -198,6 +217,7 @@ class Plan(Struct, frozen=True):
     slo: Slo = Slo()
     prompts: Prompts = Prompts()
     workers: Workers = Workers()
+    imported: Imported | None = None
 
     def config_at(self, level: Level | None) -> RunConfig:
         """Return the work at a level: of a grid with its limit of answers."""

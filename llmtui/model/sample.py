@@ -15,7 +15,8 @@ from llmtui.model.power import Power
 
 Phase = Literal["warmup", "measured"]
 TokenSource = Literal["usage", "server", "limit", "arrivals"]
-Stamp = Literal["kernel", "user"]
+#: Whose clock stamped something: "other" is that of another tool, which may have measured only a latency.
+Stamp = Literal["kernel", "user", "other"]
 
 #: No engine takes less time for a token of one stream.
 FASTEST_NS = 200_000
@@ -180,7 +181,13 @@ class Iteration(Struct, frozen=True):
     @property
     def in_one_piece(self) -> bool:
         """Whether the answer came in one piece, so that nothing but its latency can be measured."""
-        return self.ok and self.ttft_s is None and self.itl_s is None and self.tokens_per_s is None
+        return (
+            self.ok
+            and self.stamp != "other"
+            and self.ttft_s is None
+            and self.itl_s is None
+            and self.tokens_per_s is None
+        )
 
     @property
     def server_s(self) -> float | None:

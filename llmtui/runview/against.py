@@ -64,5 +64,13 @@ def side_of(run_view: RunView) -> Side:
     """A run as one side of a comparison."""
     plan = run_view.plan
     return Side(
-        plan.run, plan.created_utc, plan.config, run_view.machine, run_view.backends, plan.load, plan.slo, plan.prompts
+        plan.run,
+        plan.created_utc,
+        plan.config,
+        run_view.machine,
+        run_view.backends,
+        plan.load,
+        plan.slo,
+        plan.prompts,
+        plan.imported,
     )

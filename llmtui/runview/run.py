@@ -268,6 +268,7 @@ class RunView:
             spreads=self.plan.spreads,
             done=done,
             at=at,
+            origin=self.plan.imported,
         )
         self._verdicts[metric, level] = (states, count, verdict)
         return verdict

@@ -41,7 +41,7 @@ from llmtui.stats.summary import percentile
 from llmtui.stats.verdict import Contender
 
 #: Checks of one race that have no meaning between two runs, or another check in their place.
-_OF_ONE_RUN = frozenset({"sequential-order", "not-interleaved", "fresh-line"})
+_OF_ONE_RUN = frozenset({"sequential-order", "not-interleaved", "fresh-line", "imported"})
 #: Differences that the user may have made on purpose: they need no fix.
 _SETTINGS = frozenset({"model", "weights", "context-length", "device", "host", "threads"})
 _CHANGED = _SETTINGS | {"cores-used", "prompt-tokens"}
@@ -214,7 +214,8 @@ def _checked(a: Side, b: Side, pair: tuple[str, str], general: Sequence[Check], 
         names, head, machine, config = pair, "", a.machine, a.config
     entries = [_entry(contender, name) for contender, name in zip((first, second), names, strict=True)]
     at = b.at if a.load.head_level == b.load.head_level else None
-    findings = checks(entries, config, machine, at=at, prompts=b.prompts)
+    origin = a.imported or b.imported
+    findings = checks(entries, config, machine, at=at, prompts=b.prompts, origin=origin)
     if a.run != b.run:
         findings = [*(c for c in findings if _applies(c, a, b, entries)), *setup_differences(*entries)]
         if a.config.fresh_prompt and b.config.fresh_prompt:

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from llmtui.model import NO_PROMPTS, Backend, Load, Machine, Prompts, RunConfig, Slo
+from llmtui.model import NO_PROMPTS, Backend, Imported, Load, Machine, Prompts, RunConfig, Slo
 from llmtui.model import Level as LoadLevel
 from llmtui.stats.at_load import AtLoad
 from llmtui.stats.checks import Check, Entry, Level, checks, severity
-from llmtui.stats.checks.base import each
+from llmtui.stats.checks.base import each, listed
 from llmtui.stats.checks.conditions import load_words
 from llmtui.stats.metrics import METRICS, MetricKey, needing
 from llmtui.stats.same_work import different_settings
@@ -59,6 +59,7 @@ class Side:
     load: Load = dataclasses.field(default_factory=Load)
     slo: Slo = dataclasses.field(default_factory=Slo)
     prompts: Prompts = NO_PROMPTS
+    imported: Imported | None = None
 
     @property
     def at(self) -> AtLoad | None:
@@ -69,19 +70,34 @@ class Side:
 
 def general_differences(a: Side, b: Side) -> Iterator[Check]:
     """Differences of the runs as a whole."""
-    yield from _settings(a.config, b.config)
+    strange = a.imported is not None or b.imported is not None
+    if strange:
+        yield _origins(a.imported, b.imported)
+    else:
+        yield from _settings(a.config, b.config)
     yield from load_differences(a.load, b.load)
-    yield from _prompts(a.prompts, b.prompts)
+    if not strange:
+        yield from _prompts(a.prompts, b.prompts)
     if a.slo.limits != b.slo.limits:
         spoiled = [key for key, metric in METRICS.items() if metric.of_objectives]
         yield _check("objectives", "void", "different objectives", "give both the same [slo]", spoils=spoiled)
-    yield from _machines(a.machine, b.machine)
-    yield from _conditions(a, b)
+    if not strange:
+        yield from _machines(a.machine, b.machine)
+        yield from _conditions(a, b)
     others = [n for n, contender in a.contenders.items() if contender.evidence.measured]
     now = [n for n, contender in b.contenders.items() if contender.evidence.measured]
     if set(others) != set(now):
         text = f"different sets of backends: A {_some(others)}; B {_some(now)}"
         yield _check("company", "note", f"{text}: other running servers affect memory, caches and heat")
+
+
+def _origins(a: Imported | None, b: Imported | None) -> Check:
+    """That another tool measured a run, of which settings, machine and conditions are unknown: they may differ."""
+    origins = each({"A": a.title if a is not None else "llmtui", "B": b.title if b is not None else "llmtui"})
+    lacks = [what for of in (a, b) if of is not None for what in of.lacks]
+    text = f"measured by different tools: {origins}" if (a is None) != (b is None) else f"measured by: {origins}"
+    missing = f"; unknown: {listed(dict.fromkeys(lacks))}; a difference may come from any of it" if lacks else ""
+    return _check("imported", "warning", f"{text}{missing}", "measure both with llmtui to know")
 
 
 def _prompts(a: Prompts, b: Prompts) -> Iterator[Check]:
@@ -244,6 +260,8 @@ def _conditions(a: Side, b: Side) -> Iterator[Check]:
 def setup_differences(one: Entry, two: Entry) -> Iterator[Check]:
     """Differences in the setup of a backend, as configured and as its server reports it."""
     was, now = one.backend, two.backend
+    if was.measured_by or now.measured_by:
+        return  # of an imported run the setup is unknown
     for code, what, first, second in (
         ("framework", "frameworks", was.framework, now.framework),
         ("version", "versions", one.state.version, two.state.version),
@@ -274,7 +292,7 @@ def setup_differences(one: Entry, two: Entry) -> Iterator[Check]:
         yield _check("options", "note", f"different options: {each({one.name: first, two.name: second})}", sides=True)
     stamps = {e.name: e.evidence.recent[-1].stamp or "" for e in (one, two) if e.evidence.recent}
     if len({stamp for stamp in stamps.values() if stamp}) > 1:
-        words = {"kernel": "by the kernel", "user": "by llmtui"}
+        words = {"kernel": "by the kernel", "user": "by llmtui", "other": "by another tool"}
         clocks = {name: words.get(stamp, "unknown") for name, stamp in stamps.items()}
         yield _check("stamp", "warning", f"arrivals were not stamped by the same clock: {each(clocks)}", sides=True)
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from llmtui.model import NO_PROMPTS, RESTING, Machine, PairSpread, Prompts, RunConfig, Struct, Turn
+from llmtui.model import NO_PROMPTS, RESTING, Imported, Machine, PairSpread, Prompts, RunConfig, Struct, Turn
 from llmtui.model.accuracy import Record
 from llmtui.stats.at_load import AtLoad
 from llmtui.stats.board import Board, board, deciding
@@ -290,6 +290,7 @@ def judge(
     done: bool = True,
     at: AtLoad | None = None,
     prompts: Prompts = NO_PROMPTS,
+    origin: Imported | None = None,
 ) -> Verdict:
     """Compare these backends by `metric`, in a race or by their turns `at` a load.
 
@@ -299,7 +300,7 @@ def judge(
     states = [(o.state.state, o.evidence.measured) for o in contenders]
     attempt = max((o.state.attempt for o in contenders if o.backend.name in samples), default=1)
     level = level_of(states, config.iterations, done=done, attempt=attempt)
-    findings = checks(contenders, config, machine, record=record, at=at, prompts=prompts)
+    findings = checks(contenders, config, machine, record=record, at=at, prompts=prompts, origin=origin)
 
     def comparable(by: MetricKey, one: str, two: str) -> bool:
         return spoiled(findings, by, one, two) is None

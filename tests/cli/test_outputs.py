@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from markdown_it import MarkdownIt
 
 from llmtui.cli.app import cli
-from llmtui.cli.outputs import OUTPUTS
+from llmtui.cli.outputs import FOLDERS, OUTPUTS
 from llmtui.export.formats import FORMATS
 from tests.cli.histories import add
 
@@ -28,12 +28,20 @@ def llmtui(store: Path, *words: str) -> Result:
 
 def test_each_format_has_an_option_and_writes_a_file(store: Path, tmp_path: Path) -> None:
     assert tuple(FORMATS) == OUTPUTS
-    for kind in OUTPUTS:
+    for kind in (kind for kind in OUTPUTS if kind not in FOLDERS):
         name = kind.replace("_", "-")
         one, two = tmp_path / f"one.{name}", tmp_path / f"two.{name}"
         for words in ((f"--{name}", str(one)), ("--format", name, "-o", str(two))):
             assert llmtui(store, "export", "aaaa1111", *words).exit_code == 0
         assert one.read_bytes() == two.read_bytes() != b"", name
+
+
+def test_a_format_that_is_a_folder(store: Path, tmp_path: Path) -> None:
+    for words in (("--hyperfine", str(tmp_path / "h")), ("--format", "hyperfine", "-o", str(tmp_path / "h"))):
+        assert llmtui(store, "export", "aaaa1111", *words).exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "h").iterdir()) == ["a-b.json", "c.json"]
+    assert "name it with -o FOLDER" in str(llmtui(store, "export", "aaaa1111", "--format", "hyperfine").exception)
+    assert "is not a folder" in str(llmtui(store, "export", "aaaa1111", "--hyperfine", str(store)).exception)
 
 
 def test_a_format_without_a_file_is_stdout_and_a_file_needs_a_format(store: Path) -> None:

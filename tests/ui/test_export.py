@@ -24,7 +24,7 @@ from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
 
 NOON = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
-CSV, ITERATIONS, JSON, _ = FORMATS
+CSV, ITERATIONS, JSON, *_ = FORMATS
 
 
 @pytest.fixture
@@ -65,7 +65,8 @@ def test_every_format_is_written_to_a_free_name(form: exporting.Format, run_view
     names = [write_beside(run_view, form, tmp_path / file_name(form, NOON)).name for _ in range(3)]
     stem = f"llmtui-{form.what}-20261122-120000"
     assert names == [f"{stem}{n}{form.suffix}" for n in ("", "-2", "-3")]
-    assert all("llama.cpp" in (tmp_path / name).read_text() for name in names)
+    files = [tmp_path / name / ("" if form.into is None else "llama.cpp.json") for name in names]
+    assert all("llama.cpp" in file.read_text() for file in files)
     with pytest.raises(Taken):
         write(run_view, form, tmp_path / names[0])
     write(run_view, form, tmp_path / names[0], replace=True)

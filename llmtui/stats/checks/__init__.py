@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from llmtui.model import NO_PROMPTS, Backend, BackendState, Machine, PairSpread, Prompts, RunConfig
+from llmtui.model import NO_PROMPTS, Backend, BackendState, Imported, Machine, PairSpread, Prompts, RunConfig
 from llmtui.model.accuracy import Record
 from llmtui.stats.at_load import AtLoad
 from llmtui.stats.checks import (
     answers,
     arrivals,
     conditions,
+    imported,
     launches,
     length,
     loads,
@@ -52,6 +53,7 @@ __all__ = [
 
 #: Every code with its meaning, in the order of display.
 CODES: dict[str, str] = {
+    "imported": "another tool measured this run, and not all that a comparison needs is known",
     "open-loop": "an open loop sends a given number of requests per second, so throughput is not compared",
     "client-bound": "llmtui itself was too slow for this level of a load",
     "little": "requests under way, their rate and their latency do not fit together",
@@ -120,9 +122,31 @@ _OF_THE_WORK = (
     prompt.prompt_tokens,
     arrivals.hidden_tokens,
 )
+#: Those that would claim something of the requests or the machine of a run that another tool measured.
+_OF_OUR_OWN = frozenset(
+    {
+        length.stop_reason,
+        length.tokens_per_arrival,
+        prompt.thinking,
+        prompt.prefix_cache,
+        prompt.fresh_line,
+        arrivals.streamed,
+        arrivals.hidden_tokens,
+        model.context_length,
+        answers.answers_differ,
+        answers.settings_ignored,
+        conditions.host,
+        conditions.threads,
+        samples.guesses,
+        samples.own_error,
+        conditions.machine,
+        conditions.disturbances,
+    }
+)
 _PREFILL_RATES = needing("cached counts")
 
 _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
+    imported.imported,
     loads.open_loop,
     loads.client_bound,
     loads.little,
@@ -179,16 +203,21 @@ def checks(
     record: Record | None = None,
     at: AtLoad | None = None,
     prompts: Prompts = NO_PROMPTS,
+    origin: Imported | None = None,
 ) -> list[Check]:
     """The checks of this race, or of the turns `at` a load: void first, then warnings, then notes.
 
     Each group is in the order of `CODES`.
 
     own-error depends on `comparisons` and on `record`, this machine's accuracy; without a record, it reports shown
-    differences that are small.
+    differences that are small. `origin` is that of a run that another tool measured.
     """
-    race = Race(_entries(raced), config, machine, comparisons, record, at=at, prompts=prompts)
-    found = [check for run_check in _ALL for check in run_check(race)]
+    race = Race(_entries(raced), config, machine, comparisons, record, at=at, prompts=prompts, imported=origin)
+    run_checks = [one for one in _ALL if origin is None or one not in _OF_OUR_OWN]
+    found = [check for run_check in run_checks for check in run_check(race)]
+    if origin is not None:
+        # What helps in a run of llmtui does not help here.
+        found = [c if c.code == "imported" else msgspec.structs.replace(c, todo="") for c in found]
     # Prefill rates are compared only if they count, or in place of what the prompt is part of.
     if config.metric in _PREFILL_RATES or any(spoiled(found, metric) for metric in needing("start")):
         found += prompt.cache_unknown(race)

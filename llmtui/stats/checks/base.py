@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
-from llmtui.model import NO_PROMPTS, Backend, BackendState, Machine, PairSpread, Prompts, RunConfig, Struct
+from llmtui.model import NO_PROMPTS, Backend, BackendState, Imported, Machine, PairSpread, Prompts, RunConfig, Struct
 from llmtui.model.accuracy import Record
 from llmtui.stats.at_load import AtLoad
 from llmtui.stats.checks.evidence import Evidence
@@ -102,7 +102,7 @@ class Entry:
 class Race:
     """What the checks look at. `entries` are the backends with measured iterations, or with turns `at` a load.
 
-    `prompts` are those of the run, if its requests have prompts of their own.
+    `prompts` are those of the run, if its requests have prompts of their own. `imported`: another tool measured it.
     """
 
     entries: Sequence[Entry]
@@ -113,6 +113,7 @@ class Race:
     spreads: Sequence[PairSpread] = ()
     at: AtLoad | None = None
     prompts: Prompts = NO_PROMPTS
+    imported: Imported | None = None
 
     @property
     def other_prompts(self) -> bool:

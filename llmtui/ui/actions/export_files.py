@@ -31,7 +31,7 @@ class Stopped(ExportError):
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """A kind of file. `what` is part of its name, `label` is shown on the screen."""
+    """A kind of file, or of folder. `what` is part of its name, `label` is shown on the screen."""
 
     id: str
     label: str
@@ -40,6 +40,8 @@ class Format:
     text: Callable[[RunView], str]
     #: The same piece by piece, if it has all requests of a load.
     pieces: Callable[[RunView], Iterator[str]] | None = None
+    #: Writes the files of a folder, which it creates.
+    into: Callable[[RunView, Path], list[str]] | None = None
 
 
 def _results(run_view: RunView) -> str:
@@ -84,11 +86,27 @@ def _markdown(run_view: RunView) -> str:
     return run_markdown(run_view)
 
 
+def _hyperfine(run_view: RunView, folder: Path) -> list[str]:
+    from llmtui.export.hyperfine import write_hyperfine
+
+    return write_hyperfine(run_view, folder)
+
+
+def _nothing(_: RunView) -> str:
+    """A folder has no text of its own."""
+    return ""
+
+
+def _no_pieces(_: RunView) -> Iterator[str]:
+    return iter([""])
+
+
 FORMATS = (
     Format("csv", "CSV, a row per backend", "results", ".csv", _results),
     Format("iterations", "CSV, a row per iteration", "iterations", ".csv", _iterations),
     Format("json", "JSON, everything", "run", ".json", _json),
     Format("markdown", "Markdown, a table to paste", "results", ".md", _markdown),
+    Format("hyperfine", "hyperfine JSON, a folder", "hyperfine", "", _nothing, into=_hyperfine),
 )
 
 
@@ -99,6 +117,7 @@ _OF_LOADS = (
     Format("iterations", "CSV, a row per request", "requests", ".csv", _iterations, _iteration_pieces),
     dataclasses.replace(_BY_ID["json"], pieces=_json_pieces),
     _BY_ID["markdown"],
+    dataclasses.replace(_BY_ID["hyperfine"], pieces=_no_pieces),
 )
 
 
@@ -137,6 +156,7 @@ class Long:
         self._requests = run_view.requests
         turns = [turn for view in still.backends.values() for turn in view.turns]
         self.total = sum(turn.settled + turn.requests for turn in turns)
+        self.still = still
         self.pieces = make(still)
 
     def stop(self) -> None:
@@ -179,6 +199,11 @@ def write(run_view: RunView, form: Format, path: Path, *, replace: bool = False,
     from llmtui.store.atomic import write_atomic, write_new
 
     with _explained(path):
+        if form.into is not None:
+            if not replace and os.path.lexists(path):
+                raise FileExistsError
+            form.into(long.still if long is not None else run_view, path)
+            return
         if path.is_dir():
             raise ExportError(f"{_shown(path)} is a folder: choose another name")
         if not replace and os.path.lexists(path):

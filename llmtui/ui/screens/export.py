@@ -40,6 +40,8 @@ from llmtui.ui.widgets.painted import Lines
 
 #: How often the dialog says how far a file is.
 PROGRESS_S = 0.25
+#: A screen of so few rows has no empty lines in the dialog, so that all formats are seen.
+SHORT = 12
 
 
 class Formats(Lines, can_focus=True):
@@ -126,8 +128,12 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
             yield Static(id="message", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one("#message").styles.min_height = 2
-        self.query_one(Formats).styles.height = len(formats_of(self._view.run_view))
+        short = self.app.size.height <= SHORT
+        formats, message = self.query_one(Formats), self.query_one("#message")
+        message.styles.min_height = 1 if short else 2
+        formats.styles.height = len(formats_of(self._view.run_view))
+        if short:
+            formats.styles.margin = message.styles.margin = 0
         self._suggest()
 
     def on_formats_chosen(self) -> None:

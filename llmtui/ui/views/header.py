@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from llmtui.model import FAILED, Level
+from llmtui.runview.origin import length_words
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.format import milliseconds, plural
@@ -128,9 +129,11 @@ def header_lines(
     # In order of importance: a fact that does not fit is left out as a whole.
     launches = f"{config.launches}x" if config.launches > 1 else ""
     counts = f"{plural(iterations, 'iteration')} + {launches}{plural(config.warmup, 'warm-up')}"
+    if run_view.plan.imported is not None:
+        counts = plural(iterations, "iteration")
     if levels := run_view.plan.levels:
         counts = round_text(run_view, iterations)
-    length = plural(config.max_tokens, "token")
+    length = length_words(run_view.plan, config.max_tokens)
     facts = [
         length,
         counts,

@@ -6,6 +6,7 @@ from pathlib import PurePath
 
 from llmtui.model import Level
 from llmtui.runview.loads import short_title
+from llmtui.runview.origin import length_words
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.format import plural
@@ -46,7 +47,8 @@ def round_text(run_view: RunView, planned: int) -> str:
 
 def length_text(run_view: RunView, shown: Level | None) -> str:
     """The most tokens of an answer: "64 tokens"; in a grid of the `shown` level."""
-    return plural((shown.max_tokens if shown is not None else 0) or run_view.plan.config.max_tokens, "token")
+    plan = run_view.plan
+    return length_words(plan, (shown.max_tokens if shown is not None else 0) or plan.config.max_tokens)
 
 
 def turn_text(run_view: RunView, shown: Level | None) -> str:

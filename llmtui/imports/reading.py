@@ -1,0 +1,153 @@
+"""Reads files from anybody into structs: bounded, and with errors that name the file, the line or the field."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from llmtui.model.errors import UsageError
+from llmtui.text import sanitize
+
+_T = TypeVar("_T")
+#: The largest file that is read.
+MAX_BYTES = 512 * 1024 * 1024
+#: The longest duration that is believed, in s, and the most tokens of an answer.
+MAX_S = 1e7
+MAX_TOKENS = 10**9
+#: The most requests of all files together.
+MAX_REQUESTS = 2_000_000
+_MALFORMED_AT = re.compile(r"\(byte (\d+)\)")
+_FIELD = re.compile(r" - at `(?:key in )?\$?\.?([^`]*)`")
+_TYPE = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`)?")
+_MISSING = re.compile(r"Object missing required field `([^`]*)`")
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "float | null": "a number or null",
+    "int | null": "a whole number or null",
+    "str": "a text",
+    "str | null": "a text or null",
+    "array": "a list",
+    "array | null": "a list or null",
+    "object": "an object",
+    "object | null": "an object or null",
+    "bool": "true or false",
+    "null": "null",
+}
+
+
+class ImportRefused(UsageError):
+    """A file cannot be imported. The message names it, and where it is wrong; it is one line, safe for a terminal."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__(sanitize(f"{path}: {message}", 600))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file. Raises ImportRefused, also if it is larger than `MAX_BYTES`."""
+    try:
+        if not path.is_file():
+            raise ImportRefused(path, "is a folder; name a file in it" if path.is_dir() else "there is no such file")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ImportRefused(path, f"cannot be read: {error.strerror or error}") from None
+    if len(data) > MAX_BYTES:
+        raise ImportRefused(path, f"is larger than {MAX_BYTES >> 20} MiB")
+    if not data.strip():
+        raise ImportRefused(path, "is empty")
+    return data
+
+
+def decode(path: Path, data: bytes | msgspec.Raw, kind: type[_T], where: str = "") -> _T:
+    """Read JSON as `kind`; `where` is what `data` is within the file. Raises ImportRefused: the line or the field."""
+    try:
+        return msgspec.json.decode(data, type=kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise ImportRefused(path, f"{where}{field_words(str(error))}") from None
+    except msgspec.DecodeError as error:
+        raise ImportRefused(path, f"{where}{_syntax_words(bytes(data), str(error))}") from None
+    except RecursionError:
+        raise ImportRefused(path, f"{where}is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise ImportRefused(path, f"{where}is not UTF-8") from None
+
+
+def field_words(message: str) -> str:
+    """A message of msgspec about a field, in plain words: "results[0].times[3]: expected a number, not a text"."""
+    place = _FIELD.search(message)
+    field = place[1] if place is not None else ""
+    if (missing := _MISSING.search(message)) is not None:
+        return f"{field + ': ' if field else ''}{missing[1]} is missing"
+    found = _TYPE.search(message)
+    words = message.split(" - at ")[0]
+    if found is not None:
+        got = f", not {_WORDS.get(found[2], found[2])}" if found[2] else ""
+        words = f"expected {_WORDS.get(found[1], found[1])}{got}"
+    return f"{field}: {words}" if field else words
+
+
+def _syntax_words(data: bytes, message: str) -> str:
+    place = _MALFORMED_AT.search(message)
+    if "truncated" in message:
+        return "is cut off: the JSON does not end"
+    if place is None:
+        return "is not JSON"
+    before = data[: int(place[1])]
+    line = before.count(b"\n") + 1
+    column = len(before) - (before.rfind(b"\n") + 1) + 1
+    return f"line {line}, column {column}: is not JSON"
+
+
+def duration_s(path: Path, field: str, value: float | None, scale: float = 1.0) -> float | None:
+    """A duration in s, which `scale` makes of `value`. Raises ImportRefused if it cannot be one."""
+    if value is None:
+        return None
+    if not 0 <= value * scale <= MAX_S:
+        raise ImportRefused(path, f"{field}: {value:g} is not a duration")
+    return value * scale
+
+
+def tokens(path: Path, field: str, value: float | None) -> int | None:
+    """A number of tokens. Raises ImportRefused if it cannot be one."""
+    if value is None:
+        return None
+    if not 0 <= value <= MAX_TOKENS:
+        raise ImportRefused(path, f"{field}: {value:g} is not a number of tokens")
+    return round(value)
+
+
+def utc(seconds: float | None) -> str:
+    """An instant of the Unix clock as ISO 8601; "" if it is unknown, or not in this millennium."""
+    if seconds is None or not 9.4e8 <= seconds <= 3.2e10:
+        return ""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def find(document: Any, key: str, depth: int = 6) -> Any:
+    """Return the first value of `key` in nested objects, the outermost first; None if there is none."""
+    level = [document]
+    for _ in range(depth):
+        below: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                if each.get(key) not in (None, "", [], {}):
+                    return each[key]
+                below += each.values()
+            elif isinstance(each, list):
+                below += each[:100]
+        level = below[:1_000]
+    return None
+
+
+def name_in(value: Any, limit: int = 120) -> str:
+    """`value` as a short safe text: a text, or the first text of a list; "" for anything else."""
+    if isinstance(value, list | dict) and value:
+        value = next(iter(value.values() if isinstance(value, dict) else value))
+    if isinstance(value, dict):
+        value = value.get("name", "")
+    return sanitize(value, limit) if isinstance(value, str) else ""
