@@ -87,7 +87,7 @@ def test_the_config_tables_have_every_key() -> None:
         (explain.backend_keys, Backend),
     )
     for table, struct in tables:
-        hidden = ("secrets", "facts", "trace_turn", "cells")
+        hidden = ("secrets", "facts", "trace_turn", "cells", "measured_by")
         names = [field.name for field in msgspec.structs.fields(struct) if field.name not in hidden]
         assert _terms(table()) == names
 
@@ -114,6 +114,6 @@ def test_no_meaning_is_left_over() -> None:
         "slo": {field.name for field in msgspec.structs.fields(Slo)},
         "prompts": {field.name for field in msgspec.structs.fields(Prompts)} - {"facts"},
         "ui": {field.name for field in msgspec.structs.fields(UiConfig)},
-        "backend": {field.name for field in msgspec.structs.fields(Backend)} - {"secrets"},
+        "backend": {field.name for field in msgspec.structs.fields(Backend)} - {"secrets", "measured_by"},
     }
     assert {name: set(words) for name, words in explain.meanings().items()} == sections
