@@ -15,7 +15,8 @@ from llmtui.runview.run import RunView
 class Format(NamedTuple):
     """One format. `make` returns the document or its pieces; `into`, if there is one, is called in its place.
 
-    `into` writes the files of a folder, which it creates, and returns remarks for the user. `requests`: it contains the requests of a load, which are read from the history while it is written.
+    `into` writes the files of a folder, which it creates, and returns remarks for the user. `requests`: the format
+    contains the requests of a load, which are read from the history while it is written.
     """
 
     make: Callable[[RunView], str | Iterable[str]]
