@@ -233,7 +233,7 @@ def attainment(run_view: RunView, levels: Sequence[Level]) -> str:
     wanted = (100 * asked, f"{share_text(asked)} should")
     return draw(
         "Requests within the objectives in % against load", series, down, across, ticks, unit="%", note=note,
-        limit=wanted, limit_below=True,
+        limit=wanted,
     )  # fmt: skip
 
 

@@ -84,7 +84,6 @@ def draw(
     unit: str,
     note: str = "",
     limit: tuple[float, str] | None = None,
-    limit_below: bool = False,
     strips: Sequence[Strip] = (),
     strip_title: str = "",
 ) -> str:
@@ -97,7 +96,10 @@ def draw(
         at = down.at(limit[0])
         left, right = across.start, across.end
         parts.append(line([(left, at), (right, at)], "limit", "6 4"))
-        parts.append(label(left + 4, at + 14 if limit_below else at - 5, limit[1], "limit-name"))
+        # Its name stands above the plot, where no mark can be.
+        parts.append(label(right, -2, limit[1], "limit-name", "end"))
+        sample = right - 6 - LETTER * len(limit[1])
+        parts.append(line([(sample - 24, -6), (sample, -6)], "limit", "6 4"))
     for one in series:
         parts.append(_of_series(one, down, across))
     room = HEIGHT + _BELOW
