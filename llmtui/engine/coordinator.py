@@ -28,8 +28,9 @@ from llmtui.engine.search import Search
 from llmtui.engine.slots import slots_note
 from llmtui.engine.turns import take_turn
 from llmtui.engine.watch.server_usage import sample_servers
+from llmtui.engine.workers import WorkerCounts
+from llmtui.load.crew import Crew
 from llmtui.load.load_worker import LoadWorker
-from llmtui.load.process import WorkerProcess
 from llmtui.model import RESTING, AnyEvent, Failure, Note
 
 
@@ -39,7 +40,8 @@ class Coordinator:
     def __init__(self, run: Run, control: Control, own_pids: Callable[[], list[int]]) -> None:
         self._run = run
         self._control = control
-        self._worker: LoadWorker = WorkerProcess()
+        self._worker: LoadWorker = Crew()
+        self._worker_counts = WorkerCounts(run)
         self._own_pids = lambda: [*own_pids(), *self._worker.pids]
         self._load_notes = LoadNotes(run)
         self._search = Search(run)
@@ -52,6 +54,7 @@ class Coordinator:
             text = f"launches = {run.config.launches} changes nothing: llmtui launches none of these servers"
             run.add_note(Note(text=text, level="warning"))
         self._load_notes.begin()
+        self._worker_counts.begin()
         if text := slots_note(run.plan):
             run.add_note(Note(text=text, level="warning"))
         await begin_power(run)
@@ -174,7 +177,8 @@ class Coordinator:
         run.emit_run()
         try:
             if job.level:
-                turn = await take_turn(run, backend_run, job, self._worker, self._own_pids)
+                workers = self._worker_counts.at(run.plan.levels[job.level - 1])
+                turn = await take_turn(run, backend_run, job, self._worker, self._own_pids, workers)
             else:
                 asked = await prompt_of(run, job)
                 iteration = await measure(backend_run, job, run.plan, self._own_pids, self._emit, asked)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from llmtui.engine.run import Run
+from llmtui.load.dealing import most_workers
 from llmtui.load.descriptors import does_not_fit
-from llmtui.model import Note
+from llmtui.model import Level, Note, Plan
 from llmtui.runview.loads import time_left_sentence
 from llmtui.runview.objective_words import missed_from_the_start
 from llmtui.runview.prompts import before_sentences
+
+
+def workers_of(plan: Plan, level: Level) -> int:
+    """Return how many workers a level has at least."""
+    return 1 if plan.workers.count == "auto" else min(plan.workers.count, most_workers(level))
 
 
 class LoadNotes:
@@ -29,7 +35,7 @@ class LoadNotes:
             return
         for text in before_sentences(plan):
             self._run.add_note(Note(text=text))
-        failures = list(filter(None, map(does_not_fit, plan.levels)))
+        failures = list(filter(None, (does_not_fit(level, workers_of(plan, level)) for level in plan.levels)))
         for failure in failures[:1] if plan.load.search else failures:
             self._run.add_note(Note(text=str(failure), level="warning"))
 

@@ -80,7 +80,7 @@ class Run:
         self.paused = False
         self.stopping = False
         self._seq = max(len(iterations), *(i.seq for i in iterations), *(turn.seq for turn in self.turns), 0)
-        self._machine = machine
+        self.machine = machine
         self._began = time.monotonic()
         self._ended: float | None = None
 
@@ -93,7 +93,7 @@ class Run:
         """Return the first message to a client: everything that happened so far."""
         return Hello(
             plan=self.plan.public(),
-            machine=self._machine,
+            machine=self.machine,
             run=self._state(),
             backends=[backend_run.state for backend_run in self.backends],
             iterations=list(self.iterations),

@@ -185,6 +185,11 @@ def fresh_sets(backends: Iterable[Backend]) -> dict[str, int]:
     return sets
 
 
+def is_local(backend: Backend) -> bool:
+    """Whether a backend's server runs on this machine, as far as its address shows."""
+    return backend.launched or _address(backend)[0] in ("", "localhost")
+
+
 def _address(backend: Backend) -> tuple[str, int]:
     """Return host and port of a backend; ("", 0) if llmtui chooses the port."""
     try:

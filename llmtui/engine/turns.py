@@ -16,6 +16,7 @@ from llmtui.engine.run import Run
 from llmtui.engine.schedule import Job, fresh_lines
 from llmtui.engine.watch import conditions
 from llmtui.engine.watch.other_cpu import OtherCpuMeter
+from llmtui.load.dealing import most_workers
 from llmtui.load.load_worker import LoadWorker
 from llmtui.load.messages import Pulse, Slice, SliceDone
 from llmtui.load.prompt_files.source import index_for
@@ -24,14 +25,16 @@ from llmtui.model import Calibration, Iteration, Level, Load, Tick, Turn, distur
 from llmtui.stats.settling import least_settle, settle_of
 from llmtui.stats.turn_figures import TurnFigures
 
+#: What a tick has of a pulse.
+_OF_TICK = tuple(name for name in Pulse.__struct_fields__ if name in Tick.__struct_fields__)
 #: What a probe asks, after its fresh line. Its answer has one token.
 PROBE_PROMPT = "Say yes or no."
 
 
 async def take_turn(
-    run: Run, backend_run: BackendRun, job: Job, worker: LoadWorker, own_pids: Callable[[], list[int]]
+    run: Run, backend_run: BackendRun, job: Job, worker: LoadWorker, own_pids: Callable[[], list[int]], workers: int = 1
 ) -> Turn:
-    """Carry out one turn, and return its record, which is on disk with all its requests.
+    """Carry out one turn with this many `workers`, and return its record, which is on disk with all its requests.
 
     A turn that is cancelled is stored as partial before CancelledError is raised.
     """
@@ -49,15 +52,18 @@ async def take_turn(
         part=backend_run.part,
     )
     run.recorder.save_turn(turn)
-    figures = TurnFigures(level, run.plan.slo)
+    of = slice_of(run, backend_run, job, level, turn, workers)
+    figures = TurnFigures(level, run.plan.slo, of.workers)
 
     def receive(samples: list[Iteration]) -> None:
         run.recorder.save_requests(samples)
         figures.add(samples)
 
     def pulse(now: Pulse) -> None:
-        figures.pulse(now.elapsed_s, now.in_flight)
-        run.emit(_tick(turn, now, run.plan.load.requests_of(level)))
+        one = now.newest or now
+        figures.pulse(one.elapsed_s, one.in_flight, one.worker)
+        if one.worker <= 1:  # the others report as often
+            run.emit(_tick(turn, now, run.plan.load.requests_of(level)))
 
     meter = OtherCpuMeter(backend_run.target.processes, own_pids)
     recording = start_power(backend_run)
@@ -65,7 +71,7 @@ async def take_turn(
     meter.start()
     done: SliceDone | None = None
     try:
-        done = await worker.run(slice_of(run, backend_run, job, level, turn), receive, pulse)
+        done = await worker.run(of, receive, pulse)
     finally:
         done = done or worker.halted
         if recording is not None:
@@ -79,14 +85,15 @@ async def take_turn(
             elapsed_s=done.elapsed_s or None,
             late_from_s=done.late_from_s,
             talks_full=done.talks_full,
-            worker_cpu=round(done.cpu_s / done.elapsed_s, 2) if done.elapsed_s else None,
+            worker_cpu=round((done.busiest_cpu_s or done.cpu_s) / done.elapsed_s, 2) if done.elapsed_s else None,
+            workers=of.workers,
             foreign_cpu=foreign,
             server_cpu=server_cpu,
             steal=changed.steal,
             swapped=changed.swapped,
             throttled=changed.throttled,
             disturbed_from=disturbed_from(os.cpu_count() or 1, (foreign or 0.0) + (server_cpu or 0.0)),
-            **figures.figures(done.window_from_s, done.window_to_s),
+            **figures.figures(done.window_from_s, done.window_to_s, done.windows),
         )
         if recording is not None:
             turn = with_turn_power(backend_run, turn, recording, run.add_note)
@@ -96,8 +103,8 @@ async def take_turn(
     return turn
 
 
-def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Turn) -> Slice:
-    """Return what the worker is to send in this turn."""
+def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Turn, workers: int = 1) -> Slice:
+    """Return what the workers are to send in this turn."""
     config, load = run.plan.config_at(level), run.plan.load
     fresh = config.fresh_prompt
     prompts = run.plan.prompts_at(level)
@@ -138,6 +145,7 @@ def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Tu
         prompts_from=turn_start(run.plan, job),
         limited=request.max_tokens == LIMIT,
         prompt_index=index_for(prompts),
+        workers=min(workers, most_workers(level)),
     )
 
 
@@ -173,5 +181,5 @@ def _tick(turn: Turn, now: Pulse, requests: int) -> Tick:
         round=turn.round,
         level=turn.level,
         requests=requests,
-        **{name: getattr(now, name) for name in Pulse.__struct_fields__},
+        **{name: getattr(now, name) for name in _OF_TICK},
     )

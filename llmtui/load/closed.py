@@ -7,6 +7,7 @@ import random
 
 import msgspec
 
+from llmtui.load.dealing import deal_of
 from llmtui.load.messages import Slice
 from llmtui.load.sender import Sender, Taken
 from llmtui.load.talks import User
@@ -25,15 +26,17 @@ FEWER = "the server refuses this many requests at a time; lower the level, or ra
 async def run_closed(of: Slice, sender: Sender) -> None:
     """Keep `of.level.streams` requests under way until the turn is over, and wait for the last answer.
 
-    The streams do not start together: their answers would come in waves.
+    The streams do not start together: their answers would come in waves. One of several workers has some of them, which
+    start when they would if it had all.
     """
     draw = random.Random(of.seed)
     spread_s = of.stagger_s + of.level.think_s
     starts = [0.0, *(draw.uniform(0.0, spread_s) for _ in range(of.level.streams - 1))]
-    streams = [_Stream(sender, of.config.timeout_s, sender.user(number)) for number in range(len(starts))]
+    own = deal_of(of).own(len(starts))
+    streams = [_Stream(sender, of.config.timeout_s, sender.user(number)) for number in own]
 
     async def keep_busy(stream: _Stream, start_s: float) -> None:
-        await asyncio.sleep(start_s)
+        await asyncio.sleep(start_s - sender.now_s)
         while sender.course.more(sender.now_s):
             if (error := await stream.send()) is not None and all(each.hopeless for each in streams):
                 failure = error.failure
@@ -42,8 +45,8 @@ async def run_closed(of: Slice, sender: Sender) -> None:
                 sender.give_up(f"every stream failed {MOST_FAILURES} times in a row", failure)
 
     async with asyncio.TaskGroup() as group:
-        for stream, start_s in zip(streams, starts, strict=True):
-            group.create_task(keep_busy(stream, start_s))
+        for stream, number in zip(streams, own, strict=True):
+            group.create_task(keep_busy(stream, starts[number]))
 
 
 class _Stream:

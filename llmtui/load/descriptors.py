@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import resource
 
 from llmtui.model import Failure, Level
@@ -28,17 +29,17 @@ def connections() -> int:
     return 2**31 if soft == resource.RLIM_INFINITY else max(1, soft - _OTHERS)
 
 
-def does_not_fit(level: Level) -> Failure | None:
-    """Return why no worker can have as many requests under way as a level asks for; None if it can, with the limit of
-    open files raised."""
+def does_not_fit(level: Level, workers: int = 1) -> Failure | None:
+    """Return why these workers cannot have as many requests under way as a level asks for; None if they can, with the
+    limit of open files raised. Each of them is a process, and has the limit for itself."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = hard if hard != resource.RLIM_INFINITY else max(soft, _MOST)
     asked, fits = level.streams or level.cap, max(1, most - _OTHERS)
-    if asked <= fits:
+    if math.ceil(asked / workers) <= fits:
         return None
     what = level.title if level.streams else f"max_concurrency = {level.cap}"
     return Failure(
         kind="stopped",
-        message=f"{what}: the limit of open files leaves room for {fits} connections",
+        message=f"{what}: the limit of open files leaves room for {fits * workers} connections",
         hint="raise the limit (ulimit -n), or lower the load",
     )

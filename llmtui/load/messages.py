@@ -30,6 +30,10 @@ class Slice(Message, frozen=True, tag="slice"):
     its own. With a `probe_rate`, `probe` is the body of the requests that probe the server, in 1/s. With `turns` the
     streams are users who hold conversations of this many questions, in a context of `context` tokens (0: unknown).
     `prompt_index` says where the prompts of a file are (see prompt_files/source.py), b"" if that is not known yet.
+
+    The turn is dealt out to several `workers`, of which this is number `worker`, from 0 on: see dealing.py. They begin
+    together, at `begin_ns` on the worker's monotonic clock: 0 is at once, and with None the worker prepares the slice,
+    reports `Ready`, and waits for `Begin`. One of several keeps the load up after its own window until `Finish`.
     """
 
     backend: Backend
@@ -58,10 +62,31 @@ class Slice(Message, frozen=True, tag="slice"):
     turns: int = 0
     context: int = 0
     prompt_index: bytes = b""
+    worker: int = 0
+    workers: int = 1
+    begin_ns: int | None = 0
 
 
 class Halt(Message, frozen=True, tag="halt"):
     """End the slice now: what is under way is cut off, and reported as unfinished."""
+
+
+class Begin(Message, frozen=True, tag="begin"):
+    """Begin the slice at this moment on the worker's monotonic clock, in ns."""
+
+    at_ns: int
+
+
+class Finish(Message, frozen=True, tag="finish"):
+    """All workers have their answers of the window: send no more."""
+
+
+class Ready(Message, frozen=True, tag="ready"):
+    """The slice is prepared, and waits for `Begin`."""
+
+
+class WindowOver(Message, frozen=True, tag="over"):
+    """One of several workers has all its answers of the window, and goes on until `Finish`."""
 
 
 class Batch(Message, frozen=True, tag="batch"):
@@ -71,7 +96,11 @@ class Batch(Message, frozen=True, tag="batch"):
 
 
 class Pulse(Message, frozen=True, tag="pulse"):
-    """How far the slice is, a few times a second; see llmtui.model.Tick."""
+    """How far the slice is, a few times a second; see llmtui.model.Tick.
+
+    One of several workers has its number as `worker`, from 1 on. The sum over all of them has that of the worker that
+    reported, and what it reported as `newest`.
+    """
 
     share: Share = "settling"
     elapsed_s: float = 0.0
@@ -82,6 +111,8 @@ class Pulse(Message, frozen=True, tag="pulse"):
     counted: int = 0
     tokens: int = 0
     refused: int = 0
+    worker: int = 0
+    newest: Pulse | None = None
 
 
 class EncodedBatch(Message, frozen=True, tag="batch"):
@@ -98,6 +129,9 @@ class SliceDone(Message, frozen=True, tag="done"):
     requests were late by more than 2 ms and 1% of their TTFT (see lateness.py); None if it could. `talks_full` is how
     many conversations ended since their history would not have fitted into the context. `error` is why the
     slice ended early or must not be compared: of kind "stopped" if the server is not at fault.
+
+    `counted` requests of the window have ended. Of several `workers`, `cpu_s` is the sum and `busiest_cpu_s` the most
+    that one of them used, and `windows` has the window of each by its number, from 1 on.
     """
 
     window_from_s: float | None = None
@@ -108,10 +142,16 @@ class SliceDone(Message, frozen=True, tag="done"):
     late_from_s: float | None = None
     talks_full: int = 0
     error: Failure | None = None
+    counted: int = 0
+    workers: int = 1
+    busiest_cpu_s: float = 0.0
+    windows: dict[int, tuple[float, float]] = {}
 
 
-ToWorker = Slice | Halt
-FromWorker = Batch | Pulse | SliceDone
+#: What a worker says about the course of its slice, when there are several.
+Step = Ready | WindowOver
+ToWorker = Slice | Halt | Begin | Finish
+FromWorker = Batch | Pulse | SliceDone | Ready | WindowOver
 
 _encode = msgspec.msgpack.Encoder().encode
 

@@ -6,9 +6,11 @@ import asyncio
 import functools
 import heapq
 import math
+from collections.abc import Iterator
 
 from llmtui.load.alarm import Alarm
 from llmtui.load.arrivals import due_times
+from llmtui.load.dealing import Deal, deal_of
 from llmtui.load.descriptors import connections
 from llmtui.load.messages import Slice
 from llmtui.load.sender import Sender, Taken
@@ -42,9 +44,10 @@ class _OpenLoop:
     def __init__(self, of: Slice, sender: Sender, requests: int) -> None:
         self._sender = sender
         self._course = sender.course
-        most = connections()
-        self._most = min(of.level.cap or most, most)
-        self._dues = due_times(of.level, of.seed, of.settle, requests)
+        most, deal = connections(), deal_of(of)
+        cap = len(deal.own(of.level.cap))
+        self._most = min(cap or most, most)
+        self._dues = self._own_dues(due_times(of.level, of.seed, of.settle, requests), deal)
         self._due_s = next(self._dues)
         self._alarm = Alarm(self._on_alarm)
         #: Requests with a connection that are not due yet: when they are, and what wakes them.
@@ -57,12 +60,26 @@ class _OpenLoop:
         self._waits = False
         #: Until when requests waited for the cap, in s since the turn began.
         self._waited_to_s = 0.0
-        self._has_cap = 0 < of.level.cap <= most
+        self._has_cap = 0 < cap <= most
         self._failures = 0
+        self._at_once = of.begin_ns == 0
+        sender.on_release = self._over.set
+
+    def _own_dues(self, dues: Iterator[float], deal: Deal) -> Iterator[float]:
+        """Yield when the requests of this worker are due. All workers compute the schedule of all requests."""
+        if deal.workers == 1:
+            yield from dues
+        for number, due_s in enumerate(dues, 1):
+            if due_s == math.inf:
+                yield from dues
+            self._course.of_schedule(number, due_s)
+            if deal.has(number):
+                yield due_s
 
     async def run(self) -> None:
         """Send until the turn is over, and wait for the last answer."""
-        self._sender.begin(2 * AHEAD_S)
+        if self._at_once:
+            self._sender.begin_at(self._sender.instant_ns(self._sender.now_s + 2 * AHEAD_S))
         self._send_due()
         await self._over.wait()
         if self._error is not None:

@@ -9,8 +9,21 @@ from collections.abc import Callable
 
 import msgspec
 
-from llmtui.load.messages import Batch, Frames, FromWorker, Halt, Pulse, Slice, SliceDone, frame
-from llmtui.model import Failure, Iteration
+from llmtui.load.load_worker import OnPulse, OnSamples
+from llmtui.load.messages import (
+    Batch,
+    Begin,
+    Finish,
+    Frames,
+    FromWorker,
+    Halt,
+    Pulse,
+    Slice,
+    SliceDone,
+    Step,
+    frame,
+)
+from llmtui.model import Failure
 
 #: How long a worker has to exit once its input is closed, in s.
 EXIT_S = 5.0
@@ -39,16 +52,17 @@ class WorkerProcess:
         return [pid] if (pid := self.pid) is not None else []
 
     async def run(
-        self, of: Slice, on_samples: Callable[[list[Iteration]], None], on_pulse: Callable[[Pulse], None]
+        self, of: Slice, on_samples: OnSamples, on_pulse: OnPulse, on_step: Callable[[Step], None] = lambda _: None
     ) -> SliceDone:
         """Carry out a slice. A worker that dies or hangs meanwhile is reported as an error, and the next slice gets a
         new one. A cancellation halts the slice: the samples until then are reported before CancelledError is raised,
-        and `halted` is how it ended."""
+        and `halted` is how it ended. One of several workers reports the steps of its slice to
+        `on_step`."""
         self.halted = SliceDone(halted=True)
         process = await self._start()
         assert process.stdin is not None
         process.stdin.write(frame(of))
-        reading = asyncio.create_task(self._read(process, on_samples, on_pulse))
+        reading = asyncio.create_task(self._read(process, _who(of), on_samples, on_pulse, on_step))
         try:
             return await asyncio.shield(reading)
         except asyncio.CancelledError:
@@ -63,6 +77,11 @@ class WorkerProcess:
             if not reading.cancelled() and reading.done() and reading.exception() is None:
                 self.halted = msgspec.structs.replace(reading.result(), halted=True)
             raise
+
+    def send(self, message: Begin | Finish) -> None:
+        """Send the next step of the slice under way; one that has died does not get it."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(frame(message))
 
     async def close(self) -> None:
         """End the worker. Safe to call more than once."""
@@ -94,8 +113,10 @@ class WorkerProcess:
     async def _read(
         self,
         process: asyncio.subprocess.Process,
-        on_samples: Callable[[list[Iteration]], None],
-        on_pulse: Callable[[Pulse], None],
+        who: str,
+        on_samples: OnSamples,
+        on_pulse: OnPulse,
+        on_step: Callable[[Step], None],
     ) -> SliceDone:
         frames = Frames()
         try:
@@ -106,15 +127,17 @@ class WorkerProcess:
                         on_samples(message.samples)
                     elif isinstance(message, Pulse):
                         on_pulse(message)
-                    else:
+                    elif isinstance(message, SliceDone):
                         return message
+                    else:
+                        on_step(message)
         except TimeoutError:
             await _kill(process)
-            return SliceDone(error=_failure(f"did not report for {SILENT_S:g} s, and was ended"))
+            return SliceDone(error=_failure(f"{who} did not report for {SILENT_S:g} s, and was ended"))
         except BaseException:
             await _kill(process)  # what it sends next belongs to this slice
             raise
-        return SliceDone(error=_failure(f"ended (status {await process.wait()})"))
+        return SliceDone(error=_failure(f"{who} ended (status {await process.wait()})"))
 
 
 async def _next(process: asyncio.subprocess.Process) -> bytes:
@@ -140,5 +163,9 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-def _failure(what: str) -> Failure:
-    return Failure(kind="stopped", message=f"the process that measures {what}")
+def _who(of: Slice) -> str:
+    return "the process that measures" + (f" as worker {of.worker + 1} of {of.workers}" if of.workers > 1 else "")
+
+
+def _failure(message: str) -> Failure:
+    return Failure(kind="stopped", message=message)

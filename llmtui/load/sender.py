@@ -107,15 +107,26 @@ class Sender:
         self._refused = 0
         self._tokens = 0
         self._began_ns = time.monotonic_ns()
+        #: Whether it is known when the turn begins.
+        self.begun = of.begin_ns == 0
+        #: Called when `release` ended the turn.
+        self.on_release: Callable[[], None] = lambda: None
 
     @property
     def now_s(self) -> float:
         """The time since the turn began, in s."""
         return (time.monotonic_ns() - self._began_ns) / 1e9
 
-    def begin(self, after_s: float) -> None:
-        """Let the turn begin `after_s` from now: until then `now_s` is negative."""
-        self._began_ns = time.monotonic_ns() + round(after_s * 1e9)
+    def begin_at(self, at_ns: int) -> None:
+        """Let the turn begin at a moment on the monotonic clock: until then `now_s` is negative."""
+        self._began_ns, self.begun = at_ns, True
+
+    def release(self) -> None:
+        """End the turn: all workers have their answers of the window."""
+        self.course.release()
+        if self.course.over:
+            self._over.set()
+            self.on_release()
 
     def instant_ns(self, at_s: float) -> int:
         """Return the time on the monotonic clock that is `at_s` after the beginning of the turn."""
@@ -133,11 +144,12 @@ class Sender:
             counted=self.course.counted,
             tokens=self._tokens,
             refused=self._refused,
+            worker=self._slice.base.worker,
         )
 
     def prepare(self) -> None:
         """Build the next request, so that `take` need not."""
-        number = self.course.sent + 1
+        number = self.course.upcoming
         if self._prepared is None or self._prepared[0] != number:
             self._prepared = number, self._request(number)
 

@@ -23,8 +23,23 @@ from llmtui.config.errors import ConfigError
 from llmtui.config.traces import checksum, send_times
 from llmtui.load.closed import run_closed
 from llmtui.load.course import Course
+from llmtui.load.dealing import deal_of
 from llmtui.load.descriptors import does_not_fit, raise_limit
-from llmtui.load.messages import EncodedBatch, Frames, Halt, Message, Slice, SliceDone, ToWorker, encoded, frame
+from llmtui.load.messages import (
+    Begin,
+    EncodedBatch,
+    Finish,
+    Frames,
+    Halt,
+    Message,
+    Ready,
+    Slice,
+    SliceDone,
+    ToWorker,
+    WindowOver,
+    encoded,
+    frame,
+)
 from llmtui.load.open_loop import run_open
 from llmtui.load.prober import Prober
 from llmtui.load.prompt_files.errors import PromptFileError, bad_prompt
@@ -60,6 +75,10 @@ class Worker:
         self._sending: asyncio.Task[None] | None = None
         self._course: Course | None = None
         self._sender: Sender | None = None
+        self._begin: asyncio.Future[int] | None = None
+        #: When the slice began, and the processor time until then, in s.
+        self._began = 0.0
+        self._cpu_s = 0.0
 
     def emit(self, message: Message) -> None:
         """Send a message to the engine."""
@@ -72,9 +91,19 @@ class Worker:
         if self._sending is not None:
             self._sending.cancel()
 
+    def begin(self, at_ns: int) -> None:
+        """Begin the slice that waits for it."""
+        if self._begin is not None and not self._begin.done():
+            self._begin.set_result(at_ns)
+
+    def finish(self) -> None:
+        """End the slice under way: all workers have their answers of its window."""
+        if self._sender is not None:
+            self._sender.release()
+
     async def run(self, of: Slice) -> None:
         """Carry out a slice, and report its end."""
-        if (failure := does_not_fit(of.level)) is not None:
+        if (failure := does_not_fit(of.level, of.workers)) is not None:
             self.emit(SliceDone(error=failure))
             return
         if (failure := trace_failure(of)) is not None:
@@ -86,8 +115,9 @@ class Worker:
         except PromptFileError as problem:
             self.emit(SliceDone(error=bad_prompt(problem)))
             return
-        began, cpu_s = time.monotonic(), time.process_time()
-        course = self._course = Course(of.settle, of.requests, of.duration_s)
+        self._began, self._cpu_s = time.monotonic(), time.process_time()
+        over = (lambda: self.emit(WindowOver())) if of.workers > 1 else None
+        course = self._course = Course(of.settle, of.requests, of.duration_s, deal_of(of), over)
         admit = Owners(frozenset(of.uids) if of.uids is not None else None)
         client = new_client(of.url, connect_timeout_s=of.config.connect_timeout_s, admit=admit)
         gc.collect()
@@ -97,10 +127,7 @@ class Worker:
         stalls.start()
         sender = self._sender = Sender(of, client, course, self._report, self.halt)
         reporting = asyncio.create_task(self._report_often(sender))
-        load = (run_open if of.level.open else run_closed)(of, sender)
-        if of.probe is not None:
-            load = Prober(of, sender, admit, self._report).beside(load)
-        self._sending = asyncio.create_task(load)
+        self._sending = asyncio.create_task(self._send(of, sender, admit))
         error: Failure | None = None
         try:
             await self._sending
@@ -111,7 +138,7 @@ class Worker:
             error = Failure(kind="server", message=f"llmtui failed here: {problem!r}", hint="please report this")
         finally:
             reporting.cancel()
-            elapsed_s, cpu_s = time.monotonic() - began, time.process_time() - cpu_s
+            elapsed_s, cpu_s = time.monotonic() - self._began, time.process_time() - self._cpu_s
             stalled_s = stalls.stop()
             gc.enable()
             gc.unfreeze()
@@ -128,9 +155,28 @@ class Worker:
                 halted=course.halted,
                 late_from_s=sender.lateness.from_s(),
                 talks_full=sender.talks_full,
+                counted=course.counted,
                 error=error or sender.failure or stall_failure(stalled_s),
             )
         )
+
+    async def _send(self, of: Slice, sender: Sender, admit: Owners) -> None:
+        """Send the requests of a slice, once it begins."""
+        if of.begin_ns != 0:
+            await self._wait_for_begin(of, sender)
+        load = (run_open if of.level.open else run_closed)(of, sender)
+        if of.probe is not None:
+            load = Prober(of, sender, admit, self._report).beside(load)
+        await load
+
+    async def _wait_for_begin(self, of: Slice, sender: Sender) -> None:
+        at_ns = of.begin_ns
+        if at_ns is None:
+            self._begin = asyncio.get_running_loop().create_future()
+            self.emit(Ready())
+            at_ns = await self._begin
+        sender.begin_at(at_ns)
+        self._began, self._cpu_s = at_ns / 1e9, time.process_time()
 
     def _report(self, sample: Iteration) -> None:
         self._samples.append(encoded(sample))
@@ -149,7 +195,7 @@ class Worker:
             if unread > MOST_UNREAD_BYTES:
                 message = f"the engine did not read the last {unread // 2**20} MB of samples"
                 sender.give_up(message, Failure(kind="stopped", message="the turn was stopped"))
-            elif number % PULSE_EVERY == 0 and not unread:
+            elif number % PULSE_EVERY == 0 and not unread and sender.begun:
                 self.emit(sender.pulse())
 
     def _flush(self) -> None:
@@ -185,8 +231,13 @@ async def serve() -> None:
             message = _decode(each)
             if isinstance(message, Halt):
                 worker.halt()
+            elif isinstance(message, Begin):
+                worker.begin(message.at_ns)
+            elif isinstance(message, Finish):
+                worker.finish()
             else:
                 running = asyncio.create_task(worker.run(message))
+                await asyncio.sleep(0)  # it is under way when the next message arrives, which may halt it
     if running is not None:
         running.cancel()
 

@@ -95,6 +95,9 @@ class Turn(Struct, frozen=True):
     Of conversations, `thinking` is the time average of the users who think, `talk_turns` has figures by question, and
     `talks_failed` ended in the window because a request failed. `talks_full` ended in the whole turn because the
     history would not have fitted into the context. `power` is of the window.
+
+    `workers` processes sent the requests. `worker_cpu` is the share of a core that one of them used, the busiest of
+    several.
     """
 
     run: Own
@@ -183,6 +186,7 @@ class Turn(Struct, frozen=True):
     talks_full: int = 0
     talk_turns: list[TalkTurn] = []
     power: Power | None = None
+    workers: int = 1
 
     @property
     def short(self) -> bool:

@@ -52,6 +52,8 @@ def load_sentence(plan: Plan) -> str:
         said += f"; conversations of up to {questions} questions"
     if plan.load.think_s:
         said += f"; after each answer {plan.load.think_s:g} s to think on average"
+    if plan.workers.count != "auto" and plan.workers.count > 1:
+        said += f"; {plan.workers.count} workers send them"
     if rate := plan.load.probe_rate:
         said += f"; beside each, {rate:g} short request{'' if rate == 1 else 's'}/s as a probe"
     return f"{said}; {objectives}" if (objectives := objectives_words(plan.slo)) else said

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left
+from collections.abc import Iterable
 
 from llmtui.model import Iteration
 
@@ -59,10 +60,20 @@ class Little:
         for place in range(bisect_left(self._at_s, from_s), bisect_left(self._at_s, to_s)):
             counts[place] += 1
 
-    def residual(self, from_s: float, to_s: float) -> float | None:
-        """|L - X W| / L over the moments in [from_s, to_s); None if there was none with a request under way."""
+    def apart(self, from_s: float, to_s: float) -> tuple[int, int]:
+        """By how many requests the counts differ at the moments in [from_s, to_s), and how many the worker counted."""
         low, high = bisect_left(self._at_s, from_s), bisect_left(self._at_s, to_s)
         moments = zip(self._counted[low:high], self._sure[low:high], self._perhaps[low:high], strict=True)
         apart = sum(max(0, counted - perhaps) - max(0, sure - counted) for counted, sure, perhaps in moments)
-        counted = sum(self._counted[low:high])
-        return abs(apart) / counted if counted else None
+        return abs(apart), sum(self._counted[low:high])
+
+    def residual(self, from_s: float, to_s: float) -> float | None:
+        """|L - X W| / L over the moments in [from_s, to_s); None if there was none with a request under way."""
+        return share_apart([self.apart(from_s, to_s)])
+
+
+def share_apart(counts: Iterable[tuple[int, int]]) -> float | None:
+    """|L - X W| / L over the moments of several workers; None if none of them had a request under way."""
+    pairs = list(counts)
+    counted = sum(of for _, of in pairs)
+    return sum(apart for apart, _ in pairs) / counted if counted else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 from llmtui.model import Iteration, Level, Quantity, Slo, TokenSource, pieces
@@ -16,7 +16,7 @@ from llmtui.model.turn import too_short
 from llmtui.stats import settling, turn_trend
 from llmtui.stats.by_place import Means, Peaks
 from llmtui.stats.durations import Durations
-from llmtui.stats.little import Little
+from llmtui.stats.little import Little, share_apart
 from llmtui.stats.objectives import Kept
 from llmtui.stats.running import Counts
 from llmtui.stats.talks import Talks
@@ -33,10 +33,15 @@ OUTCOMES = ("finished", "failed", "refused", "timed_out", "unfinished")
 
 
 class TurnFigures:
-    """Takes the samples of one turn as they end; `figures` computes what `llmtui.model.Turn` has of them."""
+    """Takes the samples of one turn as they end; `figures` computes what `llmtui.model.Turn` has of them.
 
-    def __init__(self, level: Level, slo: Slo | None = None) -> None:
+    Percentiles are of the samples of all `workers` together. What is counted by the moment is counted for each of them
+    in its own window, and added up.
+    """
+
+    def __init__(self, level: Level, slo: Slo | None = None, workers: int = 1) -> None:
         self._level = level
+        self._workers = workers
         self._kept = Kept(slo)
         self._durations: dict[Quantity, Durations] = {quantity: Durations() for quantity in get_args(Quantity)}
         self._server = {name: Durations() for name in _SERVER}
@@ -44,11 +49,12 @@ class TurnFigures:
         self._sources: Counter[TokenSource] = Counter()
         self._stamps: Counter[Any] = Counter()
         self._outcomes: Counter[str] = Counter()
-        self._edges = Edges()
-        self._little = Little()
+        self._edges: dict[int, Edges] = defaultdict(Edges)
+        self._little: dict[int, Little] = defaultdict(Little)
+        self._sent: Counter[int] = Counter()
         self._tpot = Means()
         self._latency = Means()
-        self._backlog = Peaks()
+        self._backlog: dict[int, Peaks] = defaultdict(Peaks)
         self._in_flight_most: dict[int, int] = defaultdict(int)
         self._settled = 0
         self._loaded = 0
@@ -59,9 +65,9 @@ class TurnFigures:
         self._talks = Talks()
         self._probes: Counter[str] = Counter()
 
-    def pulse(self, at_s: float, in_flight: int) -> None:
-        """Note how many requests the worker counts as under way, `at_s` after the turn began."""
-        self._little.pulse(at_s, in_flight)
+    def pulse(self, at_s: float, in_flight: int, worker: int = 0) -> None:
+        """Note how many requests a worker counts as under way, `at_s` after the turn began."""
+        self._little[worker].pulse(at_s, in_flight)
 
     def add(self, samples: Iterable[Iteration]) -> None:
         """Add samples."""
@@ -72,13 +78,14 @@ class TurnFigures:
         if sample.share == "probe":
             self._probe(sample)
             return
-        self._edges.add(sample)
-        self._little.add(sample)
+        worker = sample.worker
+        self._edges[worker].add(sample)
+        self._little[worker].add(sample)
         if sample.share == "tail":
             return
         if sample.due_s is not None:
-            waiting = round((sample.waited_s or 0.0) * self._level.rate)
-            self._backlog.add(max(0.0, sample.written_s or 0.0), (sample.in_flight or 0) + waiting)
+            waiting = round((sample.waited_s or 0.0) * self._level.rate / self._workers)
+            self._backlog[worker].add(max(0.0, sample.written_s or 0.0), (sample.in_flight or 0) + waiting)
         counts = sample.ok and not sample.loaded
         if counts and self._level.open and sample.latency_s is not None:
             self._latency.add(max(1, sample.request), sample.latency_s)
@@ -90,9 +97,9 @@ class TurnFigures:
         self._first = min(self._first or sample.request, sample.request)
         self._last = max(self._last, sample.request)
         self._outcomes[outcome(sample)] += 1
+        self._sent[worker] += 1
         self._kept.add(sample)
         self._talks.add(sample)
-        worker = sample.worker
         self._in_flight_most[worker] = max(self._in_flight_most[worker], sample.in_flight or 0)
         for quantity, values in _queue(sample):
             self._durations[quantity].add(values)
@@ -130,8 +137,16 @@ class TurnFigures:
             self._stamps[sample.stamp] += 1
         self._answers.add(sample)
 
-    def figures(self, window_from_s: float | None, window_to_s: float | None) -> dict[str, Any]:
-        """Return the fields of a turn with this window (s since the turn began), None without one."""
+    def figures(
+        self,
+        window_from_s: float | None,
+        window_to_s: float | None,
+        windows: Mapping[int, tuple[float, float]] | None = None,
+    ) -> dict[str, Any]:
+        """Return the fields of a turn with this window (s since the turn began), None without one.
+
+        `windows` are those of several workers, by their numbers.
+        """
         percentiles = {name: each.percentiles for name, each in self._durations.items() if each.n}
         medians = {f"{name}_s": p.p50 if (p := percentiles.get(name)) is not None else None for name in self._durations}
         tpot_s = medians["tpot_s"]
@@ -163,36 +178,49 @@ class TurnFigures:
             return of
         closed = not (self._level.open or self._level.trace)
         short = closed and too_short(window_to_s - window_from_s, medians["latency_s"])
-        return of | self._rates(window_from_s, window_to_s, short=short)
+        return of | self._rates(window_from_s, window_to_s, windows or {}, short=short)
 
-    def _rates(self, from_s: float, to_s: float, *, short: bool) -> dict[str, Any]:
+    def _rates(
+        self, from_s: float, to_s: float, windows: Mapping[int, tuple[float, float]], *, short: bool
+    ) -> dict[str, Any]:
         """Return the figures over the window; without rates if it is too `short` for them."""
         length, streams = to_s - from_s, self._level.streams
-        totals = self._edges.totals(from_s, to_s)
-        tokens_per_s = totals.tokens / length
+        per_s = [0.0] * 4
+        apart = []
+        for worker, edges in self._edges.items():
+            low, high = windows.get(worker, (from_s, to_s))
+            totals = edges.totals(low, high)
+            counts = (totals.ended, totals.tokens, totals.busy_s, self._sent[worker])
+            if high > low:
+                per_s = [rate + count / (high - low) for rate, count in zip(per_s, counts, strict=True)]
+            apart.append(self._little[worker].apart(low, high))
+        requests_per_s, tokens_per_s, in_flight, delivered_rate = per_s
         rates = {
-            "requests_per_s": totals.ended / length,
+            "requests_per_s": requests_per_s,
             "output_tokens_per_s": tokens_per_s,
             "stream_tokens_per_s": tokens_per_s / streams if streams else None,
-            "delivered_rate": self._outcomes.total() / length,
+            "delivered_rate": delivered_rate,
         }
         of = {
             "window_from_s": from_s,
             "window_s": length,
             **({} if short else rates),
-            "in_flight": totals.busy_s / length,
-            "little_residual": self._little.residual(from_s, to_s),
-            **self._drift(totals.busy_s / length),
+            "in_flight": in_flight,
+            "little_residual": share_apart(apart),
+            **self._drift(in_flight),
             **self._kept.figures(None if short else length),
             **self._talks.figures(length),
         }
         if self._level.open:
-            of["backlog"] = backlog = [self._backlog.up_to(to_s * third / 3) for third in (1, 2, 3)]
+            of["backlog"] = backlog = [self._backlog_up_to(to_s * third / 3) for third in (1, 2, 3)]
             at_first_s = next(iter(self._latency.batches(settling.BATCH)), None) or 0.0
             full = to_s / 3 >= _FILLS * at_first_s
             # That of a trace grows when the trace has more requests.
             of["beyond_capacity"] = full and turn_trend.grows(backlog) and not self._level.trace
         return of
+
+    def _backlog_up_to(self, time_s: float) -> int:
+        return sum(peaks.up_to(time_s) for peaks in self._backlog.values())
 
     def _settling(self) -> dict[str, Any]:
         if self._level.trace:

@@ -112,7 +112,7 @@ def turn_of(served: list[Served], backend: str, number: int, seq: int, level: Le
     if len(window_s) < 2:
         window_s.append(ordered[-1].written_s + 1e-6)
     figures.add(_sample(one, backend, place) for place, one in enumerate(ordered))
-    of = figures.figures(*window_s)
+    of = figures.figures(window_s[0], window_s[1])
     return Turn(
         run="r", backend=backend, attempt=1, phase="measured", round=number, level=level.number, seq=seq,
         started_utc=f"{seq:06}", state="whole", **of,

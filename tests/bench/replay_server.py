@@ -122,8 +122,9 @@ class _Connection:
 class ReplayServer:
     """Serves one listener in one thread, by turns: each answer has a place in the round."""
 
-    def __init__(self, listener: socket.socket, rate: float, streams: int) -> None:
+    def __init__(self, listener: socket.socket, rate: float, streams: int, step_ns: int = 0) -> None:
         self._listener = listener
+        self._step_ns = step_ns
         self._gap_ns = 1e9 / rate
         self._places: list[_Answer | None] = [None] * streams
         self._waiting: list[_Answer] = []
@@ -144,7 +145,10 @@ class ReplayServer:
             if answer is None and self._waiting:
                 answer = places[turn % count] = self._waiting.pop(0)
             while (now := clock()) < due:
-                if due - now > 200_000 and not self._poll():
+                if self._step_ns:
+                    if not self._poll(max(due - now, self._step_ns) / 1e9):
+                        return
+                elif due - now > 200_000 and not self._poll():
                     return
             if answer is not None:
                 try:
@@ -162,9 +166,9 @@ class ReplayServer:
                 # A pause of the machine: go on from here instead of catching up.
                 began += now - due
 
-    def _poll(self) -> bool:
+    def _poll(self, wait_s: float = 0.0) -> bool:
         """Accept connections and read requests. Return False once standard input has ended."""
-        for key, _ in self._selector.select(0):
+        for key, _ in self._selector.select(wait_s):
             if key.fileobj is self._listener:
                 sock, _ = self._listener.accept()
                 connection = _Connection(sock)
@@ -188,15 +192,19 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20_000)
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument("--core", type=int)
+    parser.add_argument("--port", type=int, default=0, help="shared with other servers that are given it")
+    parser.add_argument(
+        "--step-us", type=int, default=0, help="sleep so long instead of watching the clock, then send all that is due"
+    )
     arguments = parser.parse_args()
     if arguments.core is not None:
         os.sched_setaffinity(0, {arguments.core})
     kernel_stamps()
     gc.disable()
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+    with socket.create_server(("127.0.0.1", arguments.port), backlog=1024, reuse_port=arguments.port > 0) as listener:
         listener.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-        server = ReplayServer(listener, arguments.rate, arguments.streams)
+        server = ReplayServer(listener, arguments.rate, arguments.streams, arguments.step_us * 1000)
         server.run()
     log = [Replay(line=each.line, received_ns=each.received_ns, sent_ns=list(each.sent_ns)) for each in server.log]
     sys.stdout.buffer.write(msgspec.msgpack.encode(log))

@@ -15,7 +15,7 @@ from llmtui.cli.app import cli
 from llmtui.config.frameworks import FRAMEWORKS
 from llmtui.config.schema import UiConfig
 from llmtui.export.load_columns import ITERATION_COLUMNS, RESULT_COLUMNS
-from llmtui.model import Backend, Load, Prompts, RunConfig, Slo
+from llmtui.model import Backend, Load, Prompts, RunConfig, Slo, Workers
 from llmtui.stats.checks import CODES
 from llmtui.stats.metrics import METRICS
 from llmtui.ui.actions.registry import COMMANDS
@@ -113,6 +113,7 @@ def test_no_meaning_is_left_over() -> None:
         "load": {field.name for field in msgspec.structs.fields(Load)} - {"trace_turn", "cells"},
         "slo": {field.name for field in msgspec.structs.fields(Slo)},
         "prompts": {field.name for field in msgspec.structs.fields(Prompts)} - {"facts"},
+        "workers": {field.name for field in msgspec.structs.fields(Workers)},
         "ui": {field.name for field in msgspec.structs.fields(UiConfig)},
         "backend": {field.name for field in msgspec.structs.fields(Backend)} - {"secrets", "measured_by"},
     }

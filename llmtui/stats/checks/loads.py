@@ -172,7 +172,7 @@ def client_bound(race: Race) -> Iterator[Check]:
             level="void",
             backends=list(found),
             text=f"llmtui itself was too slow for {race.at.title}: {each(found)}",
-            todo="lower the level, or give llmtui more free cores (llmtui accuracy shows what it can hold)",
+            todo="lower the level, or raise count in [workers] if cores are free (see llmtui accuracy)",
             spoils=_ALL,
         )
 
