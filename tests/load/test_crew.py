@@ -63,14 +63,18 @@ async def test_two_workers_send_what_one_would(load: dict[str, Any]) -> None:
     assert {sample.worker for sample in alone} == {0}
     assert [s.request for s in share(samples, "settling")] == list(range(1, of.settle + 1))
     numbers = [s.request for s in share(samples, "window")]
-    assert numbers == list(range(of.settle + 1, of.settle + 1 + len(numbers)))
-    # On a busy machine some that are due before the end of a window are written after it.
-    assert abs(len(numbers) - len(share(alone, "window"))) <= (5 if of.duration_s else 0)
+    if of.duration_s:
+        # On a busy machine some that are due before the end of the window are written after it.
+        from_s, to_s = window(done)
+        due = [s.request for s in samples if s.due_s is not None and from_s <= s.due_s < to_s]
+        assert to_s - from_s == pytest.approx(0.3) and set(numbers) <= set(due) and numbers[:10] == due[:10]
+    else:
+        assert numbers == [s.request for s in share(alone, "window")]
     counts = [sum(sample.worker == worker for sample in share(samples, "window")) for worker in (1, 2)]
     assert 0.4 <= counts[0] / sum(counts) <= 0.67 and done.counted == sum(counts)
     if of.level.open:
-        due = {sample.request: sample.due_s for sample in alone}
-        assert all(sample.due_s == due[sample.request] for sample in samples if sample.request in due)
+        schedule = {sample.request: sample.due_s for sample in alone}
+        assert all(sample.due_s == schedule[sample.request] for sample in samples if sample.request in schedule)
         assert window(done) == pytest.approx(window(done_alone), abs=0.05)
     else:
         # Neither stops while the other one's requests count.
