@@ -108,6 +108,12 @@ def test_a_sweep_is_small() -> None:
     assert "An interval needs 6 turns" in document
 
 
+def test_a_logarithmic_axis_shows_its_ends() -> None:
+    axis = axis_of([0.96, 51.9], 0, 100, log=True)
+    assert (axis.ticks[0], axis.ticks[-1]) == (axis.low, axis.high) == (0.5, 100)
+    assert axis.at(5) - axis.at(0.5) == pytest.approx(axis.at(50) - axis.at(5))
+
+
 @pytest.mark.parametrize("values", [[0.0], [3.0], [0.2, 0.9], [998.0, 1003.0], [1e-6, 5e-6]])
 def test_an_axis_holds_its_values_and_tells_its_ticks_apart(values: list[float]) -> None:
     axis = axis_of(values, 0, 100, zero=False)

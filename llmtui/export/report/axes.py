@@ -84,7 +84,8 @@ def _log_axis(least: float, most: float, start: float, end: float) -> Axis:
         ticks.append(tick)
     if len(ticks) > 7:
         # Powers of 10 alone, besides the ends.
-        ticks = [t for t in ticks if abs(math.log10(t) - round(math.log10(t))) < 1e-9]
+        powers = [t for t in ticks[1:-1] if abs(math.log10(t) - round(math.log10(t))) < 1e-9]
+        ticks = [ticks[0], *powers, ticks[-1]]
     return Axis(low, high, start, end, tuple(ticks), log=True)
 
 

@@ -42,7 +42,11 @@ def load_charts(run_view: RunView) -> list[str]:
 
 def ordered_levels(run_view: RunView) -> list[Level]:
     """Return the levels that are shown in ascending order; of a grid those of one length after another."""
-    return sorted(run_view.levels_shown, key=lambda level: (level.short_cell, level.rate, level.streams))
+    return sorted(run_view.levels_shown, key=_place_of)
+
+
+def _place_of(level: Level) -> tuple[float, ...]:
+    return level.prompt_tokens, level.max_tokens, level.rate, level.streams
 
 
 def _counted(levels: Sequence[Level]) -> str:
