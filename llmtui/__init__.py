@@ -6,8 +6,8 @@ For notebooks and scripts, `read_run` returns a past run, and `list_runs` the ru
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+#: For type checkers, which take it for true. `typing` alone takes longer to import than the rest of this module.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from llmtui.api import ReadError, Run, list_runs, read_run
 
@@ -16,12 +16,13 @@ __version__ = "0.1.0"
 __all__ = ["ReadError", "Run", "__version__", "list_runs", "read_run"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'llmtui' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module("llmtui.api"), name)
+    found: object = getattr(importlib.import_module("llmtui.api"), name)
+    return found
 
 
 def __dir__() -> list[str]:
