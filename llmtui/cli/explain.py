@@ -32,6 +32,7 @@ _TERM_WIDTH = 26
 TOPICS: dict[str, str] = {
     "measure": "TTFT, ITL, rounds, warm-ups: what each number means",
     "loads": "streams and rates, turns, percentiles: what each number means",
+    "cluster": "workers on other machines: SSH, Slurm, Kubernetes, security",
     "prompts": "prompts of a file: formats, order, what is reported",
     "verdict": "when a difference is real, and the fairness checks",
     "config": "every key of config.toml, with an example",

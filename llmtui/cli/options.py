@@ -182,6 +182,8 @@ load_options = (
     option("--trace", metavar="FILE", type=TEXT, hidden=True),
     option("--time-scale", metavar="N", type=float, hidden=True),
     click.option("--workers", metavar="N", type=TEXT, hidden=True),
+    option("--scheduler", metavar="URL", type=TEXT, hidden=True),
+    click.option("--insecure-cluster", is_flag=True, default=None, hidden=True),
 )
 
 #: What is asked. The names of vLLM, SGLang and AIPerf work too, which have the lengths of a mix apart.

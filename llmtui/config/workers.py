@@ -9,6 +9,7 @@ import msgspec
 
 from llmtui.config.errors import ConfigError, show
 from llmtui.config.places import Option, Place
+from llmtui.config.schedulers import check_scheduler
 from llmtui.model import Load, Workers
 
 #: The most workers. Each is a process.
@@ -46,7 +47,10 @@ def workers_changes(workers: Workers, given: dict[str, Any], option: Option) -> 
 
 def check_of_load(workers: Workers, load: Load, place: Place) -> None:
     """Raise ConfigError for workers of a race, which has none; `place` is that of [workers]."""
-    if load.levels or not workers.given or workers.count == 1:
+    if load.levels:
+        check_scheduler(workers, place)
+        return
+    if not workers.given or (workers.count == 1 and not workers.scheduler):
         return
     key = place.key("scheduler" if workers.scheduler else "count")
     raise ConfigError(

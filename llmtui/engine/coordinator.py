@@ -13,6 +13,7 @@ from collections.abc import Callable
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import LAUNCHES
 from llmtui.engine.calibration import calibrate
+from llmtui.engine.cluster_workers import RunWorkers
 from llmtui.engine.control import Control
 from llmtui.engine.fresh_lines import agree_on_role, record_role
 from llmtui.engine.fronts import separate_shared_engine
@@ -28,9 +29,6 @@ from llmtui.engine.search import Search
 from llmtui.engine.slots import slots_note
 from llmtui.engine.turns import take_turn
 from llmtui.engine.watch.server_usage import sample_servers
-from llmtui.engine.workers import WorkerCounts
-from llmtui.load.crew import Crew
-from llmtui.load.load_worker import LoadWorker
 from llmtui.model import RESTING, AnyEvent, Failure, Note
 
 
@@ -40,9 +38,8 @@ class Coordinator:
     def __init__(self, run: Run, control: Control, own_pids: Callable[[], list[int]]) -> None:
         self._run = run
         self._control = control
-        self._worker: LoadWorker = Crew()
-        self._worker_counts = WorkerCounts(run)
-        self._own_pids = lambda: [*own_pids(), *self._worker.pids]
+        self._workers = RunWorkers(run)
+        self._own_pids = lambda: [*own_pids(), *self._workers.crew.pids]
         self._load_notes = LoadNotes(run)
         self._search = Search(run)
         self._turns = Turns(run.config.order, list(run.by_name), f"{run.config.seed}/{run.plan.run}")
@@ -54,7 +51,7 @@ class Coordinator:
             text = f"launches = {run.config.launches} changes nothing: llmtui launches none of these servers"
             run.add_note(Note(text=text, level="warning"))
         self._load_notes.begin()
-        self._worker_counts.begin()
+        self._workers.begin()
         if text := slots_note(run.plan):
             run.add_note(Note(text=text, level="warning"))
         await begin_power(run)
@@ -71,7 +68,7 @@ class Coordinator:
             run.close()
             await asyncio.gather(
                 sampler,
-                self._worker.close(),
+                self._workers.crew.close(),
                 *(backend_run.target.close() for backend_run in run.backends),
                 return_exceptions=True,
             )
@@ -177,8 +174,8 @@ class Coordinator:
         run.emit_run()
         try:
             if job.level:
-                workers = self._worker_counts.at(run.plan.levels[job.level - 1])
-                turn = await take_turn(run, backend_run, job, self._worker, self._own_pids, workers)
+                workers = await self._workers.at(run.plan.levels[job.level - 1])
+                turn = await take_turn(run, backend_run, job, self._workers.crew, self._own_pids, workers)
             else:
                 asked = await prompt_of(run, job)
                 iteration = await measure(backend_run, job, run.plan, self._own_pids, self._emit, asked)

@@ -1,0 +1,97 @@
+"""The task on the machine of a Dask worker: `hold` takes one of its threads for as long as a run measures from there.
+
+The engine talks to it by an operation of the Dask worker, through the scheduler, and not by further tasks: a worker
+may have one thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import socket
+import time
+from typing import Any
+
+import llmtui
+from llmtui.cluster.host import Host
+from llmtui.cluster.messages import (
+    OPERATION,
+    Answer,
+    Carry,
+    End,
+    Fetch,
+    Greet,
+    Ping,
+    Reach,
+    Tell,
+    decode_ask,
+    decode_terms,
+    encode,
+)
+from llmtui.cluster.this_machine import boot, connect_times, network
+
+#: The tasks on this Dask worker, by their tokens.
+_hosts: dict[str, Host] = {}
+
+
+def hold(terms: bytes) -> str:
+    """Measure for an engine until it ends the task or is gone; return why it ended. Runs as a Dask task."""
+    from distributed import get_worker
+
+    given = decode_terms(terms)
+    if given.version != llmtui.__version__:
+        raise RuntimeError(
+            f"llmtui {llmtui.__version__} is installed there, and {given.version} here; install the same version"
+        )
+    worker = get_worker()
+    host = Host(socket.gethostname(), functools.partial(_wanted, worker, given.token), worker.local_directory)
+    _hosts[given.token] = host
+    worker.handlers[OPERATION] = answer
+    try:
+        return host.run()
+    finally:
+        del _hosts[given.token]
+
+
+async def answer(token: str, data: bytes) -> bytes:
+    """Answer what an engine asks; b"" if its task is not here."""
+    received_ns = time.monotonic_ns()
+    host = _hosts.get(token)
+    if host is None:
+        return b""
+    ask = decode_ask(data)
+    match ask:
+        case Ping():
+            given = Answer(received_ns=received_ns, sent_ns=time.monotonic_ns())
+        case Greet():
+            given = Answer(version=llmtui.__version__, host=socket.gethostname(), boot=boot(), network=network())
+        case Reach():
+            given = await _reach(ask)
+        case Fetch():
+            given = host.fetch(ask)
+        case Carry() | Tell() | End():
+            given = host.command(ask)
+    return encode(given)
+
+
+async def _reach(ask: Reach) -> Answer:
+    try:
+        return Answer(rtts_s=await asyncio.to_thread(connect_times, ask.host, ask.port))
+    except (OSError, UnicodeError) as error:
+        return Answer(unreached=str(getattr(error, "strerror", "") or error))
+
+
+def _wanted(worker: Any, token: str) -> bool:
+    """Whether the Dask worker runs and still has the task. Where Dask does not say, the engine's silence decides."""
+    with contextlib.suppress(AttributeError, KeyError, RuntimeError):
+        if worker.status.name in ("closing", "closed", "failed", "closing_gracefully"):
+            return False
+        task = worker.state.tasks.get(key_of(token))
+        return task is not None and task.state != "cancelled"
+    return True
+
+
+def key_of(token: str) -> str:
+    """Return the key of the task in Dask, as its dashboard shows it."""
+    return f"llmtui-{token}"
