@@ -210,6 +210,8 @@ def main() -> None:
                 )
     one, two = reach(rows[1]), reach(rows[2])
     print(f"one worker carries {one:.0f} arrivals/s, two carry {two:.0f}: {two / one:.2f} times as many")
+    if max(row.coalesced for of in rows.values() for row in of if row.rate == options.rates[0]) >= 0.02:
+        print("the machine is busy: tokens are read together even at the lowest rate, so this says nothing")
     cpu = [statistics.median(row.worker_us for row in of) for of in rows.values()]
     print(f"processor time of a worker per arrival: {cpu[0]:.1f} us with one, {cpu[1]:.1f} us with two")
 
