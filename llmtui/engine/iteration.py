@@ -81,7 +81,8 @@ async def request_once(
     failure: Failure | None = None
     refusal: Refusal | None = None
     recording = start_power(backend_run)
-    before = conditions.sample()
+    server = backend_run.target.first_processes
+    before = conditions.sample(server=server)
     # A garbage collection during the answer would delay reading what arrives meanwhile.
     gc.collect(0)
     gc.disable()
@@ -105,7 +106,7 @@ async def request_once(
         gc.enable()
         if recording is not None:
             recording.stop()
-    changed = conditions.since(before)
+    changed = conditions.since(before, conditions.sample(server=server))
     foreign, server_cpu = await fronts.explain(meter)
     if failure is not None:
         failure = await with_exit(failure, backend_run.target.server)
@@ -123,6 +124,7 @@ async def request_once(
         steal=changed.steal,
         swapped=changed.swapped,
         throttled=changed.throttled,
+        cpu_limited=changed.cpu_limited,
         part=backend_run.part,
         launch=backend_run.launch,
         seq=backend_run.seq,

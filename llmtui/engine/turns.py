@@ -67,7 +67,8 @@ async def take_turn(
 
     meter = OtherCpuMeter(backend_run.target.processes, own_pids)
     recording = start_power(backend_run)
-    before = conditions.sample()
+    server = backend_run.target.first_processes
+    before = conditions.sample(server=server)
     meter.start()
     done: SliceDone | None = None
     try:
@@ -77,7 +78,7 @@ async def take_turn(
         if recording is not None:
             recording.stop()
         meter.stop()
-        changed = conditions.since(before)
+        changed = conditions.since(before, conditions.sample(server=server))
         foreign, server_cpu = meter.result()
         turn = msgspec.structs.replace(
             turn,
@@ -92,6 +93,7 @@ async def take_turn(
             steal=changed.steal,
             swapped=changed.swapped,
             throttled=changed.throttled,
+            cpu_limited=changed.cpu_limited,
             disturbed_from=disturbed_from(os.cpu_count() or 1, (foreign or 0.0) + (server_cpu or 0.0)),
             **figures.figures(done.window_from_s, done.window_to_s, done.windows),
         )

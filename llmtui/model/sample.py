@@ -100,7 +100,8 @@ class Iteration(Struct, frozen=True):
     attempt or the run is resumed, which adds 1 each. `launch` counts the planned launches of the server within the
     attempt, which `part` does not: 1 is the first one, or a server that runs already. `seq` counts the iterations of a
     run in the order in which the engine started them, from 1 on, also after a resume; 0 in a history of 0.1.0. From
-    `disturbed_from` cores of others on the iteration is disturbed. A sample that is `loaded` is in no figure.
+    `disturbed_from` cores of others on the iteration is disturbed. `cpu_limited` are cores that the CPU limit of a
+    container took from the server or from llmtui. A sample that is `loaded` is in no figure.
 
     A request of a load has its `level`, the `seq` of its turn as `turn`, its number in the turn as `request`, and its
     round as `iteration`. `written_s` is when it was written, and `due_s` when it was due (None in a closed loop), both
@@ -172,6 +173,7 @@ class Iteration(Struct, frozen=True):
     arrivals_ns: list[int] = []
     arrival_tokens: list[int] = []
     power: Power | None = None
+    cpu_limited: float = 0.0
 
     @property
     def ok(self) -> bool:

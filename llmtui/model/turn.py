@@ -187,6 +187,7 @@ class Turn(Struct, frozen=True):
     talk_turns: list[TalkTurn] = []
     power: Power | None = None
     workers: int = 1
+    cpu_limited: float = 0.0
 
     @property
     def short(self) -> bool:
@@ -277,6 +278,7 @@ _SAME = (
     "steal",
     "swapped",
     "throttled",
+    "cpu_limited",
     "stamp",
     "part",
     "launch",

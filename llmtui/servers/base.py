@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from llmtui.model import Failure, RunConfig
+from llmtui.servers.cgroup import ROOT, cpu_limit
 
 #: Receives the current step and its progress (0 to 1, None if unknown).
 Report: TypeAlias = Callable[[str, float | None], None]
@@ -86,7 +87,16 @@ def thread_count(config: RunConfig) -> int:
     return config.threads or max(1, usable_cores() - 1)
 
 
-def usable_cores() -> int:
+def usable_cores(root: Path = ROOT) -> int:
+    """Return how many cores this process may use: those that it may run on, within the CPU limit of a container.
+
+    A limit of a part of a core does not count, but one core is the least.
+    """
+    limit = cpu_limit(root=root)
+    return allowed_cores() if limit is None else max(1, min(allowed_cores(), int(limit)))
+
+
+def allowed_cores() -> int:
     """Return the number of cores on which this process may run."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -108,7 +108,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("server_prefill_s", "server_decode_s", "server_load_s"), (0, _MAX_SERVER_S)),
     "tokens_per_s": (0, 1e25),
     **dict.fromkeys(("output_tokens", "prompt_tokens", "cached_tokens", "hidden_tokens"), (0, _MAX_COUNT)),
-    **dict.fromkeys(("foreign_cpu", "server_cpu", "steal", "disturbed_from"), (0, 1e6)),
+    **dict.fromkeys(("foreign_cpu", "server_cpu", "steal", "disturbed_from", "cpu_limited"), (0, 1e6)),
     **dict.fromkeys(("swapped", "throttled", "refused", "repeated"), (0, 2**62)),
     **dict.fromkeys(("part", "launch"), (1, 1e9)),
     "seq": (0, _MAX_COUNT),
@@ -133,6 +133,7 @@ _MACHINE_RANGES: dict[str, tuple[float, float]] = {
     "memory_bytes": (0, 2**62),
     "load_1m": (0, 1e9),
     "foreign_cpu": (0, 1e6),
+    "cpu_limit": (0, 1e6),
 }
 
 _SPREAD_RANGES: dict[str, tuple[float, float]] = {"tau": (0, 1e3), "n": (2, 1e9)}

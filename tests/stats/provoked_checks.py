@@ -284,6 +284,14 @@ PROVOKED: list[Case] = [
     ("disturbed", "warning", {}, every(1, foreign_cpu=7.5), {}, "b 12 of 12 iterations, 7.5 cores"),
     ("disturbed", "warning", FULL, FULL, {}, "a 12 of 12 iterations, b 12 of"),
     ("steal", "warning", {}, every(2, steal=0.5, latency_s=1.2), {}, "b 6 of 12 iterations, 0.5 cores"),
+    (
+        "cpu-limit",
+        "warning",
+        {},
+        every(2, cpu_limited=1.1),
+        {},
+        "b 6 of 12 iterations, 1.1 cores at most",
+    ),
     ("swap", "warning", {}, every(6, swapped=30), {}, "b 60 pages in 2 of 12 iterations"),
     ("throttled", "warning", {}, every(6, throttled=1), {}, "b 2 of 12"),
 ]

@@ -124,6 +124,7 @@ SILENT: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("disturbed", every(2, foreign_cpu=0.7, latency_s=1.05), every(2, foreign_cpu=0.7, latency_s=1.05), {}),
     ("disturbed", {}, every(2, foreign_cpu=0.5, disturbed_from=0.6, latency_s=1.2), {}),
     ("steal", {}, every(1, steal=0.05), {}),
+    ("cpu-limit", {}, every(1, cpu_limited=0.04), {}),
     ("swap", {}, every(6, swapped=9), {}),
     ("steal", {}, every(2, steal=0.5), {}),
 ]

@@ -47,6 +47,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "foreign_cpu": st.none() | st.floats(0, 1e6),
     "server_cpu": st.none() | st.floats(0, 1e6),
     "steal": st.floats(0, 1e6),
+    "cpu_limited": st.floats(0, 1e6),
     "swapped": st.integers(0, 2**62),
     "throttled": st.integers(0, 10**6),
     "part": st.integers(1, 99),

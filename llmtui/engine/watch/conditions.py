@@ -9,12 +9,15 @@ import contextlib
 import functools
 import os
 import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import psutil
 
 from llmtui.engine.watch.cpu_time import ROUNDING_S
+from llmtui.servers.cgroup import ROOT, held_back_s, held_cores
 from llmtui.servers.process_table import TICKS_PER_S
 
 _CPUS = Path("/sys/devices/system/cpu")
@@ -25,24 +28,27 @@ _GPU_CONTROL = frozenset({"/dev/nvidiactl", "/dev/nvidia-modeset"})
 
 
 class Counters(NamedTuple):
-    """Counters since boot, read at `at_ns` on the monotonic clock."""
+    """Counters since boot, read at `at_ns` on the monotonic clock. `held_s`: see llmtui.servers.cgroup."""
 
     at_ns: int
     steal_s: float = 0.0
     swapped: int = 0
     throttled: int = 0
+    held_s: Mapping[str, float] = MappingProxyType({})
 
 
 class Changes(NamedTuple):
-    """Between two readings: cores stolen by the hypervisor, pages swapped in or out, times throttled by heat."""
+    """Between two readings: cores stolen by the hypervisor, pages swapped in or out, times throttled by heat, and cores
+    that the CPU limit of a container took away."""
 
     steal: float = 0.0
     swapped: int = 0
     throttled: int = 0
+    cpu_limited: float = 0.0
 
 
-def sample(proc: Path = Path("/proc"), cpus: Path = _CPUS) -> Counters:
-    """Read the counters; this takes some tenths of a millisecond."""
+def sample(proc: Path = Path("/proc"), cpus: Path = _CPUS, root: Path = ROOT, server: Collection[int] = ()) -> Counters:
+    """Read the counters; this takes some tenths of a millisecond. `server` are the first processes of the server."""
     steal_s, swapped = 0.0, 0
     with contextlib.suppress(OSError, ValueError, IndexError), (proc / "stat").open("rb") as file:
         steal_s = int(file.readline().split()[8]) / TICKS_PER_S
@@ -54,18 +60,18 @@ def sample(proc: Path = Path("/proc"), cpus: Path = _CPUS) -> Counters:
     for counter in _throttle_counters(cpus):
         with contextlib.suppress(OSError, ValueError):
             throttled += int(counter.read_bytes())
-    return Counters(time.monotonic_ns(), steal_s, swapped, throttled)
+    return Counters(time.monotonic_ns(), steal_s, swapped, throttled, held_back_s((None, *server), root))
 
 
-def since(before: Counters, now: Counters | None = None) -> Changes:
-    """Return the changes from `before` to `now` (default: read again)."""
-    now = now or sample()
+def since(before: Counters, now: Counters) -> Changes:
+    """Return the changes from `before` to `now`."""
     elapsed_s = (now.at_ns - before.at_ns) / 1e9
     steal_s = now.steal_s - before.steal_s
     return Changes(
         steal=round(steal_s / elapsed_s, 2) if steal_s > ROUNDING_S and elapsed_s > 0 else 0.0,
         swapped=max(0, now.swapped - before.swapped),
         throttled=max(0, now.throttled - before.throttled),
+        cpu_limited=held_cores(before.held_s, now.held_s, elapsed_s),
     )
 
 

@@ -12,6 +12,8 @@ import llmtui
 from llmtui.engine.watch.conditions import governor, load_1m
 from llmtui.engine.watch.cpu_time import Reading, cores_of_others, read_counters
 from llmtui.model import Machine
+from llmtui.servers.base import allowed_cores
+from llmtui.servers.cgroup import cpu_limit
 
 
 def own_processes() -> list[int]:
@@ -26,7 +28,7 @@ def describe_machine(before: Reading | None = None) -> Machine:
     """
     return Machine(
         cpu=_cpu(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=allowed_cores(),
         memory_bytes=_memory_bytes(),
         os=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
@@ -35,6 +37,7 @@ def describe_machine(before: Reading | None = None) -> Machine:
         governor=governor(),
         load_1m=load_1m(),
         foreign_cpu=cores_of_others(before, read_counters(own_processes())) if before is not None else None,
+        cpu_limit=cpu_limit(),
     )
 
 

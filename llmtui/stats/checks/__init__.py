@@ -16,6 +16,7 @@ from llmtui.stats.checks import (
     answers,
     arrivals,
     conditions,
+    cpu_limit,
     imported,
     launches,
     length,
@@ -109,6 +110,7 @@ CODES: dict[str, str] = {
     "governor": "the CPU frequency changes with the load",
     "disturbed": "other programs were busy, by enough to change the comparison",
     "steal": "the hypervisor took CPU away, by enough to change the comparison",
+    "cpu-limit": "the CPU limit of a container (its cgroup) held processes back during iterations",
     "swap": "the machine swapped during iterations",
     "throttled": "heat throttled the processor during iterations",
 }
@@ -191,6 +193,7 @@ _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
     samples.own_error,
     conditions.machine,
     conditions.disturbances,
+    cpu_limit.cpu_limit,
 )
 
 

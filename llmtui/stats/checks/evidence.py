@@ -24,6 +24,8 @@ ANSWER_CHARS = 160
 #: as long, an SSD a tenth): every machine with a swap file moves a page now and then.
 SWAP_S = 0.001
 SWAP_SHARE = 0.01
+#: A CPU limit counts from this many cores on that it took: less is the end of one period.
+LIMITED_FROM = 0.05
 _THINKING = ("<think>", "<thinking>", "<|channel|>analysis")
 #: The most stop reasons to count.
 _MOST_REASONS = 16
@@ -103,6 +105,9 @@ class Evidence:
         self.swapping = 0
         self.swapped = 0
         self.throttling = 0
+        #: Samples in which the CPU limit of a container held something back, and the most cores that it took.
+        self.limited = 0
+        self.limited_most = 0.0
         self.outputs = Counts()
         self.guessed = 0
         self.hidden = Counts()
@@ -192,6 +197,8 @@ class Evidence:
                 self.swapping += iteration.swapped > 0
                 self.swapped += iteration.swapped
         self.throttling += iteration.throttled > 0
+        self.limited += iteration.cpu_limited >= LIMITED_FROM
+        self.limited_most = max(self.limited_most, iteration.cpu_limited)
 
     def _work(self, iteration: Iteration) -> None:
         if iteration.in_one_piece:
