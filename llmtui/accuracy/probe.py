@@ -17,7 +17,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtui.accuracy.deviation import Pair, Truth, summarize_level
+from llmtui.link.run_folders import scratch_folder
 from llmtui.measure.promptness import wake_promptly
 from llmtui.model import Backend, BackendState, Iteration, Level, Plan, RunConfig, Stamp, Struct
 from llmtui.model import accuracy as model
@@ -117,7 +117,7 @@ async def truth_server(processes: int = 1) -> AsyncIterator[str]:
     from llmtui.servers.process_tree import GuardedProcess
 
     argv = [sys.executable, "-P", "-m", "llmtui.accuracy.truth_server", "--port", "0", "--processes", str(processes)]
-    with tempfile.TemporaryDirectory(prefix="llmtui-accuracy-") as folder:
+    with scratch_folder("llmtui-accuracy-") as folder:
         process = GuardedProcess(Path(folder) / "truth.log")
         try:
             await process.start(argv)
@@ -147,7 +147,7 @@ async def measure_level(
     options = {"truth": timing, "user": PLACEHOLDER if loop == "load" else loop}
     backend = Backend(name="truth", url=str(truths.base_url), options=options)
     config = RunConfig(max_tokens=job.tokens_of(level), timeout_s=30 + 3 * job.expected_s(level))
-    with tempfile.TemporaryDirectory(prefix="llmtui-accuracy-") as folder:
+    with scratch_folder("llmtui-accuracy-") as folder:
         target = Target(backend, config, Path(folder))
         try:
             await target.bring_up(lambda *_: None)

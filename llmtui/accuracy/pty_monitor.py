@@ -12,7 +12,6 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ import psutil
 
 from llmtui.accuracy.probe import AccuracyError, Job, LevelReport
 from llmtui.engine.watch.machine import describe_machine
+from llmtui.link.run_folders import scratch_folder
 from llmtui.model.accuracy import MonitorLoad, Record
 from llmtui.text.format import plural
 
@@ -133,7 +133,7 @@ def busy_monitor() -> Iterator[Screen]:
     for name in ("one", "two", "three"):
         text += f"[[backend]]\nname = {name!r}\nlanguage = 'Python'\n"
         text += f"launch = {msgspec.json.encode(launch).decode()}\n"
-    with tempfile.TemporaryDirectory(prefix="llmtui-accuracy-") as folder:
+    with scratch_folder("llmtui-accuracy-") as folder:
         config = Path(folder) / "busy.toml"
         config.write_text(text)
         screen = Screen(monitor_argv(config))
@@ -159,7 +159,7 @@ def last_title(output: bytes) -> str:
 
 def levels(job: Job, screen: Screen | None) -> Iterator[LevelReport]:
     """Run the measuring process while draining the screen. Raises AccuracyError."""
-    with tempfile.TemporaryFile() as log:
+    with scratch_folder("llmtui-accuracy-") as folder, (Path(folder) / "log").open("w+b") as log:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "llmtui.accuracy.probe"],
             stdin=subprocess.PIPE,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -17,6 +16,7 @@ from llmtui.engine.prompting import first_prompt
 from llmtui.engine.server_exit import with_exit
 from llmtui.engine.slots import slots_of
 from llmtui.interrupts import Interruption
+from llmtui.link.run_folders import scratch_folder
 from llmtui.measure.request import IterationError
 from llmtui.model import Plan, redactor
 from llmtui.runview.presence import TELLS, absent_line, others_as_text
@@ -52,7 +52,7 @@ async def _check_all(plan: Plan) -> bool:
     config = msgspec.structs.replace(plan.config, max_tokens=MAX_TOKENS)
     passed, answered = True, 0
     width = max(cells_wide(sanitize(b.name)) for b in plan.backends)
-    with tempfile.TemporaryDirectory(prefix="llmtui-check-") as folder:
+    with scratch_folder("llmtui-check-") as folder:
         targets = [
             Target(
                 backend,

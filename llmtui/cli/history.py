@@ -64,8 +64,11 @@ def report_where(run: str, path: str) -> None:
         report(f"run {run} is in the history, and is incomplete; to continue it: llmtui resume {name}")
 
 
-def show_run(run: str, path: str, *, label: str | None, note: str | None) -> int:
-    """Set the label and the note of a run, then print its origin and its table. Return the exit code."""
+def show_run(run: str, path: str, *, label: str | None, note: str | None, ended: bool = False) -> int:
+    """Set the label and the note of a run, then print its origin and its table. Return the exit code.
+
+    `ended`: the user knows that a run has ended whose engine is not visible here.
+    """
     with opened(path) as store:
         # The new label may be the id of another run.
         run = store.find(run)
@@ -73,6 +76,8 @@ def show_run(run: str, path: str, *, label: str | None, note: str | None) -> int
             store.label(run, label)
         if note is not None:
             store.note(run, note)
+        if ended:
+            store.mark_ended(run)
         stored = store.load(run)
     machine, config = stored.machine, stored.plan.config
     label = f" [{sanitize(stored.label)}]" if stored.label else ""

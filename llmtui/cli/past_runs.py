@@ -92,14 +92,15 @@ def history(
 @store_option
 @click.option("--label", metavar="TEXT", type=TEXT, help="Label the run. A label can be used as RUN.")
 @click.option("--note", metavar="TEXT", type=TEXT, help="Add a note to the run.")
-def show(run: str, store: str, label: str | None, note: str | None) -> None:
+@click.option("--ended", is_flag=True, help="The run has ended: its container or machine is gone. It can be resumed.")
+def show(run: str, store: str, label: str | None, note: str | None, ended: bool) -> None:
     """Show the results of a past run.
 
     RUN is an id, the beginning of one, a label, or last: the newest run (last~1: the one before).
     """
     from llmtui.cli.history import show_run
 
-    sys.exit(show_run(run, store, label=label, note=note))
+    sys.exit(show_run(run, store, label=label, note=note, ended=ended))
 
 
 @_command("open")

@@ -39,11 +39,11 @@ def resumable(
     """
     with opened(path) as store:
         stored = store.load(run)
+        if stored.state == "running":
+            raise NoRunError(store.running_words(stored.plan.run))
     plan = stored.plan
     if plan.imported is not None:
         raise NoRunError(f"run {plan.run} was imported, so it cannot be continued; to see it: llmtui open {plan.run}")
-    if stored.state == "running":
-        raise NoRunError(f"run {plan.run} is still running; try: llmtui attach {plan.run}")
     measured = {(i.backend, i.attempt, i.iteration) for i in stored.iterations if i.phase == "measured"}
     planned = range(1, plan.config.iterations + 1)
     if all((s.name, s.attempt, n) in measured for s in stored.states for n in planned):

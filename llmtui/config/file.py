@@ -26,7 +26,7 @@ def find(named: str | None, *, cwd: Path | None = None, user_dir: Path | None = 
     """Return the config file to use: the one named, else ./config.toml, else the user's, else the default."""
     if named is not None:
         return Path(named)
-    for folder in (cwd or _working_folder(), user_dir or _user_folder()):
+    for folder in (cwd or _working_folder(), *([user_dir] if user_dir else _user_folders())):
         if folder is not None and _exists(folder / "config.toml"):
             return folder / "config.toml"
     return DEFAULT_FILE
@@ -39,12 +39,19 @@ def _working_folder() -> Path | None:
         return None  # it was removed
 
 
-def _user_folder() -> Path | None:
+def _user_folders() -> list[Path]:
+    """Return the user's folders for a config: that of the system, then ~/.config/llmtui, which macOS has not.
+
+    Empty for a user without a home folder.
+    """
     import platformdirs
 
-    folder = Path(platformdirs.user_config_dir("llmtui"))
+    try:
+        folders = [Path(platformdirs.user_config_dir("llmtui")), Path.home() / ".config" / "llmtui"]
+    except RuntimeError:
+        return []
     # Without a home folder it would be a folder named "~" in the working folder.
-    return folder if folder.is_absolute() else None
+    return [folder for folder in dict.fromkeys(folders) if folder.is_absolute()]
 
 
 def _exists(path: Path) -> bool:

@@ -37,8 +37,11 @@ def runtime_folder() -> Path:
     candidates = []
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         candidates.append(Path(runtime) / "llmtui")
-    candidates.append(Path(tempfile.gettempdir()) / f"llmtui-{os.getuid()}")
     problem = ""
+    try:
+        candidates.append(Path(tempfile.gettempdir()) / f"llmtui-{os.getuid()}")
+    except FileNotFoundError:
+        problem = "no folder for temporary files is writable"
     for folder in candidates:
         if len(os.fsencode(folder)) + len(f"/12345678/{SOCKET_NAME}") > MAX_SOCKET_PATH_BYTES:
             problem = f"{folder}: the path is too long for a socket"
@@ -59,6 +62,14 @@ def runtime_folder() -> Path:
             folder.chmod(0o700)
         return folder
     raise EngineError(f"no private folder for the run: {problem}; set XDG_RUNTIME_DIR to a folder of yours")
+
+
+def scratch_folder(prefix: str) -> tempfile.TemporaryDirectory[str]:
+    """Return a new temporary folder: where /tmp is read-only, in that of the runs. Raises EngineError."""
+    try:
+        return tempfile.TemporaryDirectory(prefix=prefix)
+    except FileNotFoundError:
+        return tempfile.TemporaryDirectory(prefix=prefix, dir=runtime_folder())
 
 
 def _untrusted(parent: Path) -> str:

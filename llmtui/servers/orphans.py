@@ -6,6 +6,7 @@ Standard library only, because `llmtui` runs this before it lists its runs and s
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -24,7 +25,9 @@ LINUX = sys.platform.startswith("linux")
 def new_mark() -> str:
     """Return a mark that identifies this process: "NAMESPACE.PID.START.TOKEN", START in the kernel's ticks."""
     pid = os.getpid()
-    start = (_start(pid) if LINUX else None) or 0
+    start = 0
+    with contextlib.suppress(PermissionError):  # no /proc, as in a bare chroot
+        start = (_start(pid) if LINUX else None) or 0
     return f"{_namespace()}.{pid}.{start}.{os.urandom(8).hex()}"
 
 
@@ -100,21 +103,41 @@ def _kill(matches: Callable[[str], bool], *, own: bool) -> list[int]:
             continue
         for pid, fd in matching.items():
             with contextlib.suppress(OSError):
-                signal.pidfd_send_signal(fd, signal.SIGKILL)
+                if fd is not None:
+                    signal.pidfd_send_signal(fd, signal.SIGKILL)
+                elif matches(mark_of(pid)):
+                    os.kill(pid, signal.SIGKILL)
             if pid not in killed:
                 killed.append(pid)
         poll = select.poll()
-        for fd in matching.values():
+        fds = [fd for fd in matching.values() if fd is not None]
+        for fd in fds:
             poll.register(fd, select.POLLIN)
-        poll.poll(1000)
-        for fd in matching.values():
+        poll.poll(1000 if len(fds) == len(matching) else 20)
+        for fd in fds:
             os.close(fd)
     return killed
 
 
-def _find(matches: Callable[[str], bool], own: bool) -> dict[int, int]:
-    """Return the processes whose mark matches, each with a pidfd, because its PID may be reused."""
-    matching: dict[int, int] = {}
+def _open(pid: int) -> int | None:
+    """Return a pidfd, which is of this process even if its PID is used again; None where there are none.
+
+    Some builds of Python lack the function, and old kernels and some sandboxes the system call. Raises OSError if the
+    process has ended.
+    """
+    if not (hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal")):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in (errno.ENOSYS, errno.EPERM):
+            return None
+        raise
+
+
+def _find(matches: Callable[[str], bool], own: bool) -> dict[int, int | None]:
+    """Return the processes whose mark matches, each with a pidfd if there are such, because its PID may be reused."""
+    matching: dict[int, int | None] = {}
     for entry in os.listdir("/proc") if LINUX else []:
         if not entry.isdecimal() or int(entry) == os.getpid():
             continue
@@ -124,9 +147,9 @@ def _find(matches: Callable[[str], bool], own: bool) -> dict[int, int]:
                 continue
             if not matches(mark_of(pid)):
                 continue
-            fd = os.pidfd_open(pid)
+            fd = _open(pid)
             if matches(mark_of(pid)):
                 matching[pid] = fd
-            else:
+            elif fd is not None:
                 os.close(fd)
     return matching

@@ -7,7 +7,9 @@ import sqlite3
 from collections.abc import Iterable
 
 from llmtui.store import process_id, queries
+from llmtui.store.errors import NoRunError
 from llmtui.store.limits import rows
+from llmtui.text import sanitize
 
 
 def this_process() -> tuple[str, int, str]:
@@ -20,10 +22,27 @@ def gone(row: sqlite3.Row) -> bool:
     return process_id.gone(row["engine_place"], row["engine_pid"], row["engine_started"])
 
 
-def process_words(row: sqlite3.Row) -> str:
-    """The engine's process for a message."""
-    pid = row["engine_pid"]
-    return f"process {pid}" if isinstance(pid, int) else "unknown process"
+def running_words(row: sqlite3.Row) -> str:
+    """Why a run whose engine has not certainly ended cannot be resumed, and what to do."""
+    run, pid, place = row["id"], row["engine_pid"], row["engine_place"]
+    process = f"process {pid}" if isinstance(pid, int) else "unknown process"
+    if not process_id.is_unknown(place, pid, row["engine_started"]):
+        return f"run {run} is still running ({process}); try: llmtui attach {run}"
+    where = sanitize(str(place).partition(" ")[0], 60) or "unknown"
+    return (
+        f"run {run} was started in another container or on another machine ({where}, {process}) and may still run "
+        f"there; attach to it there, or if that has ended: llmtui show {run} --ended"
+    )
+
+
+def mark_ended(connection: sqlite3.Connection, row: sqlite3.Row) -> None:
+    """Mark a running run as "died" because the user knows that it has ended. Raises NoRunError if it has not."""
+    if row["state"] != "running":
+        return
+    if gone(row) or process_id.is_unknown(row["engine_place"], row["engine_pid"], row["engine_started"]):
+        mark_dead(connection, [row])
+    else:
+        raise NoRunError(running_words(row))
 
 
 def ended(connection: sqlite3.Connection) -> list[sqlite3.Row]:

@@ -102,3 +102,14 @@ def file_error(error: OSError, path: Path) -> StoreError:
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return StoreError(f"no permission to write to the history {path}; use another file with --store")
     return StoreError(f"cannot use the history {path}: {error.strerror or error}; use another file with --store")
+
+
+def invalid(error: ValueError, path: Path, run: str = "") -> StoreError:
+    """Return the error for an invalid value in the history at `path`, in `run` if that is known."""
+    what = f"run {run} of the history {path}" if run else f"the history {path}"
+    remedy = "choose another run" if run else "use another file with --store"
+    # A message of msgspec may quote a stored value of any length.
+    return StoreError(
+        f"{what} cannot be read: {sanitize(str(error), _MAX_REASON)}; it is damaged, or was written by another "
+        f"program or a newer llmtui; {remedy}"
+    )

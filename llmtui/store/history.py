@@ -20,13 +20,12 @@ import msgspec
 from llmtui.model import BackendState, Iteration, Machine, PairSpread, Plan, Turn, redacted, redactor
 from llmtui.model.request_columns import RequestColumns
 from llmtui.store import engines, limits, queries, read_run, run_names, spreads, turns
-from llmtui.store.errors import NoRunError, StoreError, store_error
+from llmtui.store.errors import NoRunError, StoreError, invalid, store_error
 from llmtui.store.listing import RunRow, Runs, RunWord
 from llmtui.store.rows import COLUMNS, MAX_NOTE, StoredRun, iteration_values, run_of
 from llmtui.store.run_filter import RunFilter
 from llmtui.text import Redactor, sanitize
 
-_MAX_REASON = 200
 _NO_SECRETS = Redactor(())
 _KEY = ("run", "backend", "attempt", "phase", "iteration")
 #: Requests of a turn, some hundred at a time.
@@ -93,9 +92,7 @@ class Store:
         with self._writing() as connection:
             row = self._row(plan.run)
             if row["state"] == "running" and row["engine_pid"] != os.getpid() and not engines.gone(row):
-                raise StoreError(
-                    f"run {plan.run} is still running ({engines.process_words(row)}); try: llmtui attach {plan.run}"
-                )
+                raise StoreError(engines.running_words(row))
             connection.execute(
                 "UPDATE runs SET state = 'running', ended_utc = NULL, engine_place = ?, engine_pid = ?, "
                 "engine_started = ? WHERE id = ?",
@@ -222,6 +219,16 @@ class Store:
         """Set the note of a run, sanitized and cut to `MAX_NOTE` characters. An empty text removes it."""
         self._describe(name, "note", sanitize(text, MAX_NOTE))
 
+    def running_words(self, run: str) -> str:
+        """Why a run in the state "running" cannot be resumed, and what to do. Raises StoreError."""
+        with self._reading():
+            return engines.running_words(self._row(run))
+
+    def mark_ended(self, run: str) -> None:
+        """Mark a run as "died" whose engine, not visible here, has ended. Raises StoreError if it is seen to run."""
+        with self._writing() as connection:
+            engines.mark_ended(connection, self._row(run))
+
     def mark_dead(self) -> list[str]:
         """Mark running runs whose engine has ended as "died", and return their ids. Skips runs of other machines."""
         with self._reading() as connection:
@@ -256,13 +263,7 @@ class Store:
         try:
             yield
         except ValueError as error:
-            # Also msgspec's, whose message may quote a stored value of any length.
-            what = f"run {run} of the history {self.path}" if run else f"the history {self.path}"
-            remedy = "choose another run" if run else "use another file with --store"
-            raise StoreError(
-                f"{what} cannot be read: {sanitize(str(error), _MAX_REASON)}; it is damaged, or was written by another "
-                f"program or a newer llmtui; {remedy}"
-            ) from error
+            raise invalid(error, self.path, run) from error
 
     @contextlib.contextmanager
     def _writing(self, run: str = "") -> Iterator[sqlite3.Connection]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import secrets
 import signal
@@ -121,3 +122,30 @@ def test_a_process_does_not_sweep_its_own_mark(monkeypatch: pytest.MonkeyPatch) 
 def test_another_users_processes_are_left_alone() -> None:
     with carrier(dead_mark(), user=NOBODY) as process:
         assert process.pid not in sweep_dead()
+
+
+def test_python_without_pidfd_kills_orphans_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    monkeypatch.delattr(signal, "pidfd_send_signal")
+    with carrier(dead_mark()) as process:
+        sweep_dead()
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EPERM])
+def test_kernel_without_pidfd_kills_orphans_too(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def refused(pid: int) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    with carrier(dead_mark()) as process:
+        sweep_dead()
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
+
+
+def test_a_mark_is_made_where_processes_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hidden(pid: int) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(orphans, "_start", hidden)
+    assert new_mark().split(".")[2] == "0"

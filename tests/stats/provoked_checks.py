@@ -200,7 +200,6 @@ PROVOKED: list[Case] = [
         "b 2 in 12",
     ),
     ("device", "warning", {}, {"device": "gpu"}, {}, "a CPU, b GPU"),
-    ("device", "warning", {"device": ""}, {"device": "gpu"}, {"machine": {"os": "Linux 6"}}, "a CPU, b GPU"),
     ("host", "warning", {"url": "http://localhost:1"}, {"url": "http://10.0.0.7:8000/v1"}, {}, "a here, b 10.0.0.7"),
     ("threads", "warning", {}, {"threads": 8}, {}, "a 4, b 8"),
     ("fresh-line", "warning", {"fresh_role": "user"}, {"fresh_role": "system"}, {}, "a in the prompt, b in a system"),

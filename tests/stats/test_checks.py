@@ -95,7 +95,8 @@ SILENT: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("temperature-ignored", answers("One and", "One and two"), answers("One"), {"fresh_prompt": False}),
     ("device", {"device": ""}, {"device": "cpu"}, {}),
     ("device", {"device": ""}, {"device": "gpu"}, {"machine": {"os": "Linux 6", "gpu": "Some GPU"}}),
-    ("device", {"device": ""}, {"device": "gpu"}, {"machine": {"os": "Darwin 25"}}),
+    # A server in WSL2 or in a container may use a GPU that this system does not name.
+    ("device", {"device": ""}, {"device": "gpu"}, {"machine": {"os": "Linux 6"}}),
     ("host", {"url": "http://localhost:1"}, {"url": "http://127.0.0.1:2"}, {}),
     ("threads", {"threads": None}, {}, {}),
     ("cores-used", {}, every(1, server_cpu=1.4), {}),

@@ -31,7 +31,7 @@ _STEADY = frozenset({"", "performance", "userspace"})
 
 def device(race: Race) -> Iterator[Check]:
     """device: GPU against CPU."""
-    devices = {e.name: name for e in race.sampled if (name := _device(race, e))}
+    devices = {e.name: name for e in race.sampled if (name := e.state.device)}
     sides = alike(devices)
     if len(sides) > 1:
         yield Check(
@@ -42,13 +42,6 @@ def device(race: Race) -> Iterator[Check]:
             todo="to compare the frameworks, run all of them on the same device",
             sides=sides,
         )
-
-
-def _device(race: Race, entry: Entry) -> str:
-    local = _host(entry) in _LOCAL
-    # Only on Linux does a missing GPU name mean that there is no GPU.
-    none = race.machine.os.startswith("Linux") and not race.machine.gpu
-    return entry.state.device or ("cpu" if local and none else "")
 
 
 def host(race: Race) -> Iterator[Check]:
@@ -94,7 +87,7 @@ def threads(race: Race) -> Iterator[Check]:
     unknown = [
         e.name
         for e in race.sampled
-        if e.name not in counts and e.name not in used and _host(e) in _LOCAL and _device(race, e) != "gpu"
+        if e.name not in counts and e.name not in used and _host(e) in _LOCAL and e.state.device != "gpu"
     ]
     if counts and unknown:
         yield Check(
