@@ -37,7 +37,7 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SP
 
 def enable_timestamps(sock: socket.socket) -> None:
     """Let the kernel stamp what arrives on this socket, where it can."""
-    if sys.platform == "linux":
+    if sys.platform in ("linux", "android"):
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
 

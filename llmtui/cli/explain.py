@@ -45,6 +45,7 @@ TOPICS: dict[str, str] = {
     "formats": "hyperfine and Parquet files, and files of other tools read as runs",
     "accuracy": "how far off llmtui's own numbers are",
     "faults": "error messages: what happened and what to do",
+    "platforms": "containers, macOS, WSL2, ARM: what was tried, what is not seen",
     "security": "what llmtui protects, and what it does not",
 }
 

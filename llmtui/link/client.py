@@ -8,6 +8,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,10 @@ _READ_BYTES = 64 * 1024
 
 #: The most that `send_last` waits for the engine to hang up.
 HANG_UP_S = 10.0
+
+#: sys/un.h and sys/ucred.h of macOS.
+_SOL_LOCAL, _LOCAL_PEERCRED, _LOCAL_PEERPID = 0, 1, 2
+_XUCRED_BYTES = 76
 
 _encode = msgspec.json.Encoder().encode
 _decode_event = msgspec.json.Decoder(AnyEvent).decode
@@ -150,9 +155,19 @@ class Client:
 
 
 def peer(sock: socket.socket) -> tuple[int | None, int | None]:
-    """Return user and process at the other end (Linux: SO_PEERCRED, unix(7)), None on other systems."""
+    """Return user and process at the other end (Linux: SO_PEERCRED, macOS: LOCAL_PEERCRED), None on other systems."""
     if not hasattr(socket, "SO_PEERCRED"):
-        return None, None
+        return _local_peer(sock) if sys.platform == "darwin" else (None, None)
     raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _ = struct.unpack("3i", raw)
     return uid, pid
+
+
+def _local_peer(sock: socket.socket) -> tuple[int | None, int | None]:
+    """Return user and process at the other end as XNU has them (sys/un.h): the user is the second of struct xucred."""
+    try:
+        raw = sock.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, _XUCRED_BYTES)
+        uid: int = struct.unpack_from("=II", raw)[1]
+        return uid, sock.getsockopt(_SOL_LOCAL, _LOCAL_PEERPID)
+    except (OSError, struct.error):
+        return None, None

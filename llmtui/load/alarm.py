@@ -69,7 +69,7 @@ class Alarm:
 
 def _timerfd() -> int:
     """Return a new timer on the monotonic clock, -1 if the system has none."""
-    if sys.platform != "linux":
+    if sys.platform not in ("linux", "android"):
         return -1
     with contextlib.suppress(OSError, AttributeError):
         # The flags are those of open(2).

@@ -26,7 +26,7 @@ _RESET_ON_FORK = 1
 def wake_promptly() -> bool:
     """Ask for short slices of this thread. Return whether the kernel accepted it."""
     number = _NUMBERS.get(platform.machine())
-    if sys.platform != "linux" or number is None or os.sched_getscheduler(0) != os.SCHED_OTHER:
+    if sys.platform not in ("linux", "android") or number is None or os.sched_getscheduler(0) != os.SCHED_OTHER:
         return False
     nice = os.getpriority(os.PRIO_PROCESS, 0)
     attributes = _ATTRIBUTES.pack(_ATTRIBUTES.size, os.SCHED_OTHER, _RESET_ON_FORK, nice, 0, SLICE_NS, 0, 0)

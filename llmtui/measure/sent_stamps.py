@@ -31,7 +31,7 @@ def enable(sock: socket.socket) -> bool:
 
     Bytes are numbered from 0 on.
     """
-    if sys.platform != "linux" or _TIMESPEC.size != 16:
+    if sys.platform not in ("linux", "android") or _TIMESPEC.size != 16:
         return False
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _TX_SOFTWARE | _SOFTWARE | _OPT_ID | _OPT_TSONLY)

@@ -31,6 +31,11 @@ def _busy_s() -> float | None:
     return (int(ran) + int(waited)) / 1e9
 
 
+def reports_short_stalls() -> bool:
+    """Whether stalls below `LATE_UNKNOWN_S` are told from waiting for a processor here."""
+    return _busy_s() is not None
+
+
 class StallMeter:
     """Measures stalls between `start` and `stop`, by a timer on the running event loop."""
 

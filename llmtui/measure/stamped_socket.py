@@ -40,7 +40,7 @@ def kernel_stamps() -> socket.socket | None:
     Linux starts to timestamp shortly after the first socket enables it, and data that arrives before has no timestamp.
     So timestamps are tried over loopback before anything is measured.
     """
-    if sys.platform != "linux":
+    if sys.platform not in ("linux", "android"):
         return None
     with socket.create_server(("127.0.0.1", 0)) as listener:
         receiver = socket.create_connection(listener.getsockname(), timeout=1.0)

@@ -104,7 +104,8 @@ class Machine(Struct, frozen=True):
 
     `governor` is the frequency governor of its cores (Linux, "" if unknown), `load_1m` the load average before the run,
     and `foreign_cpu` the cores that other programs kept busy while the engine started (Linux, None if unknown).
-    `cpu_limit` is the CPU limit of the container that the engine runs in, in cores, None without one.
+    `cpu_limit` is the CPU limit of the container that the engine runs in, in cores, None without one. `unseen` is what
+    this system does not show, in words.
     """
 
     cpu: Own = ""
@@ -118,6 +119,7 @@ class Machine(Struct, frozen=True):
     load_1m: float | None = None
     foreign_cpu: float | None = None
     cpu_limit: float | None = None
+    unseen: list[Own] = []
 
     def other_hardware(self, other: Machine) -> list[str]:
         """The names of the fields in which the hardware of `other` differs."""

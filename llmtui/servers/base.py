@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from llmtui.model import Failure, RunConfig
 from llmtui.servers.cgroup import ROOT, cpu_limit
+from llmtui.servers.sysctl import fast_cores
 
 #: Receives the current step and its progress (0 to 1, None if unknown).
 Report: TypeAlias = Callable[[str, float | None], None]
@@ -83,8 +84,11 @@ def missing(message: str, hint: str = "", log_tail: Sequence[str] = ()) -> Start
 
 
 def thread_count(config: RunConfig) -> int:
-    """Return the number of threads of every embedded engine: as configured, else one less than the usable cores."""
-    return config.threads or max(1, usable_cores() - 1)
+    """Return the number of threads of every embedded engine: as configured, else one less than the usable cores.
+
+    On Apple silicon it is the number of fast cores: a slow one more would make all others wait.
+    """
+    return config.threads or fast_cores() or max(1, usable_cores() - 1)
 
 
 def usable_cores(root: Path = ROOT) -> int:

@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 
 LOG_CAP_BYTES = 4 * 1024 * 1024
 #: What remains when the cap is reached: the beginning, where servers print model, threads and GPU, and the end.
@@ -33,7 +34,8 @@ CHUNK_BYTES = 64 * 1024
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
-LINUX = sys.platform.startswith("linux")
+LINUX = sys.platform in ("linux", "android")
+PS = ("ps", "-axo", "pid=,ppid=,stat=")
 
 
 def prctl(option: int, value: int) -> None:
@@ -43,9 +45,25 @@ def prctl(option: int, value: int) -> None:
 
 
 def descendants(root: int) -> list[int]:
-    """Return the living descendants of `root`, nearest first. Empty without /proc."""
+    """Return the living descendants of `root`, nearest first. Empty if the system does not show them."""
     children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc") if LINUX else []:
+    for pid, parent in _from_proc() if LINUX else _from_ps():
+        children.setdefault(parent, []).append(pid)
+    pids: list[int] = []
+    level = children.get(root, [])
+    while level:
+        pids += level
+        level = [pid for parent in level for pid in children.get(parent, [])]
+    return pids
+
+
+def _from_proc() -> Iterator[tuple[int, int]]:
+    """Yield the living processes with their parents."""
+    try:
+        entries = os.listdir("/proc")
+    except OSError:
+        return
+    for entry in entries:
         if entry.isdigit():
             try:
                 with open(f"/proc/{entry}/stat", "rb") as stat:
@@ -53,13 +71,21 @@ def descendants(root: int) -> list[int]:
             except OSError:
                 continue
             if state not in b"ZX":
-                children.setdefault(int(parent), []).append(int(entry))
-    pids: list[int] = []
-    level = children.get(root, [])
-    while level:
-        pids += level
-        level = [pid for parent in level for pid in children.get(parent, [])]
-    return pids
+                yield int(entry), int(parent)
+
+
+def _from_ps() -> Iterator[tuple[int, int]]:
+    """Yield the living processes with their parents, on a system without /proc (macOS)."""
+    import subprocess
+
+    try:
+        listed = subprocess.run(PS, capture_output=True, timeout=5, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return
+    for line in listed.splitlines():
+        fields = line.split()
+        if len(fields) == 3 and fields[0].isdigit() and fields[1].isdigit() and not fields[2].startswith(b"Z"):
+            yield int(fields[0]), int(fields[1])
 
 
 class Log:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import psutil
 
-from llmtui.servers.listening_sockets import listening_rows, socket_inodes
+from llmtui.servers.listening_sockets import listening_rows, socket_inodes, sockets_by_psutil
 
 #: Seconds between two walks of a process tree; in between only the processes of the last walk are read.
 WALK_EVERY_S = 2.0
@@ -38,7 +38,9 @@ def _from_psutil(port: int) -> list[Listener]:
     try:
         listening = [one for one in psutil.net_connections(kind="tcp") if one.status == psutil.CONN_LISTEN]
     except (psutil.Error, OSError):
-        return []
+        # On macOS only root sees all sockets; this user's processes show theirs.
+        places = [(pid, place) for pid in psutil.pids() for place in sorted(sockets_by_psutil(pid))]
+        return [Listener(str(place.address), pid) for pid, place in places if place.port == port]
     return [Listener(one.laddr.ip, one.pid) for one in listening if one.laddr and one.laddr.port == port]
 
 

@@ -25,7 +25,7 @@ def listening_sockets(pids: Collection[int], proc: Path = PROC) -> dict[int, set
     """Return where each of these processes listens, as far as the system shows it; those that do not are left out."""
     rows = listening_rows(proc=proc) if pids else []
     if rows is None:
-        return {pid: found for pid in pids if (found := _from_psutil(pid))}
+        return {pid: found for pid in pids if (found := sockets_by_psutil(pid))}
     places = {row.inode: row.local for row in rows}
     sockets = {pid: {places[i] for i in (socket_inodes(pid, proc) or set()) & places.keys()} for pid in pids}
     return {pid: found for pid, found in sockets.items() if found}
@@ -67,7 +67,8 @@ def _from_kernel(family: int) -> Iterator[TcpSocket]:
         yield TcpSocket(endpoint(text, int.from_bytes(port)), _NOWHERE, LISTEN, uid, inode)
 
 
-def _from_psutil(pid: int) -> set[Endpoint]:
+def sockets_by_psutil(pid: int) -> set[Endpoint]:
+    """Return where a process listens; nothing for one of another user, or one that has ended."""
     import psutil
 
     found: set[Endpoint] = set()

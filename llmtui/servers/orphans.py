@@ -1,6 +1,7 @@
-"""Finds and kills processes that outlived their guard and engine, by the mark in their environment. Linux only.
+"""Finds and kills processes that outlived their guard and engine, by the mark in their environment.
 
-Standard library only, because `llmtui` runs this before it lists its runs and should not be slow.
+On Linux with the standard library only, because `llmtui` runs this before it lists its runs and should not be slow.
+Elsewhere psutil shows the environments of this user's processes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 MARK = "LLMTUI_HELD"
 #: Give up after this time: a process blocked in a driver cannot be killed.
 PATIENCE_S = 10.0
-LINUX = sys.platform.startswith("linux")
+LINUX = sys.platform in ("linux", "android")
 
 
 def new_mark() -> str:
@@ -27,7 +28,7 @@ def new_mark() -> str:
     pid = os.getpid()
     start = 0
     with contextlib.suppress(PermissionError):  # no /proc, as in a bare chroot
-        start = (_start(pid) if LINUX else None) or 0
+        start = _start(pid) or 0
     return f"{_namespace()}.{pid}.{start}.{os.urandom(8).hex()}"
 
 
@@ -60,7 +61,12 @@ def engine_is_dead(mark: str) -> bool:
 
 
 def _start(pid: int) -> int | None:
-    """Return the start of a process in ticks since boot, None after its exit. Raises PermissionError if hidden."""
+    """Return the start of a process in ticks since boot, None after its exit. Raises PermissionError if hidden.
+
+    Without /proc it is in hundredths of a second since 1970.
+    """
+    if not LINUX:
+        return _start_by_psutil(pid)
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         return None if stat[0] in b"ZX" else int(stat[19])
@@ -69,6 +75,18 @@ def _start(pid: int) -> int | None:
             os.kill(pid, 0)
         except (ProcessLookupError, OverflowError):
             return None
+        raise PermissionError(f"process {pid} is hidden") from None
+
+
+def _start_by_psutil(pid: int) -> int | None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else round(process.create_time() * 100)
+    except (psutil.NoSuchProcess, ValueError, OverflowError):
+        return None
+    except (psutil.Error, OSError):
         raise PermissionError(f"process {pid} is hidden") from None
 
 
@@ -82,6 +100,8 @@ def _namespace() -> str:
 
 def mark_of(pid: int) -> str:
     """Return the mark of a process, "" if it has none or its environment is hidden."""
+    if not LINUX:
+        return _mark_by_psutil(pid)
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
@@ -91,6 +111,29 @@ def mark_of(pid: int) -> str:
         (entry[len(name) :].decode("ascii", "replace") for entry in environment.split(b"\0") if entry.startswith(name)),
         "",
     )
+
+
+def _mark_by_psutil(pid: int) -> str:
+    import psutil
+
+    try:
+        return psutil.Process(pid).environ().get(MARK, "")
+    except (psutil.Error, OSError, ValueError):
+        return ""
+
+
+def _pids() -> list[int]:
+    if not LINUX:
+        import psutil
+
+        return psutil.pids()
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdecimal()]
+
+
+def _is_own(pid: int) -> bool:
+    """Whether this user owns the process. Raises OSError if it has ended."""
+    # Without /proc the environments of other users' processes are not shown anyway.
+    return not LINUX or os.stat(f"/proc/{pid}").st_uid == os.getuid()
 
 
 def _kill(matches: Callable[[str], bool], *, own: bool) -> list[int]:
@@ -138,12 +181,14 @@ def _open(pid: int) -> int | None:
 def _find(matches: Callable[[str], bool], own: bool) -> dict[int, int | None]:
     """Return the processes whose mark matches, each with a pidfd if there are such, because its PID may be reused."""
     matching: dict[int, int | None] = {}
-    for entry in os.listdir("/proc") if LINUX else []:
-        if not entry.isdecimal() or int(entry) == os.getpid():
+    pids: list[int] = []
+    with contextlib.suppress(OSError):
+        pids = _pids()
+    for pid in pids:
+        if pid == os.getpid():
             continue
-        pid = int(entry)
         with contextlib.suppress(OSError):
-            if own and os.stat(f"/proc/{pid}").st_uid != os.getuid():
+            if own and not _is_own(pid):
                 continue
             if not matches(mark_of(pid)):
                 continue

@@ -5,6 +5,7 @@ The difference of two readings covers a process that started in between, and one
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -28,13 +29,14 @@ class ProcessRow(NamedTuple):
 Table: TypeAlias = Mapping[int, ProcessRow]
 
 
-def process_table(proc: Path = _PROC) -> Table:
-    """Return all visible processes by PID, {} if the system has no such files."""
+def process_table(proc: Path | None = None) -> Table:
+    """Return all visible processes by PID: from psutil where the system has no such files, {} if `proc` has none."""
     table: dict[int, ProcessRow] = {}
+    proc, given = proc or _PROC, proc is not None
     try:
         names = os.listdir(proc)
     except OSError:
-        return table
+        return table if given else _from_psutil()
     for name in names:
         if not name.isdecimal():
             continue
@@ -51,6 +53,35 @@ def process_table(proc: Path = _PROC) -> Table:
         except (OSError, ValueError, IndexError):
             continue  # it has ended
     return table
+
+
+def _from_psutil() -> Table:
+    """Return all visible processes. The CPU time of other users' is hidden (macOS), and 0 here."""
+    import psutil
+
+    table: dict[int, ProcessRow] = {}
+    with contextlib.suppress(psutil.Error, OSError):
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, OSError), process.oneshot():
+                cpu_s = reaped_s = 0.0
+                with contextlib.suppress(psutil.AccessDenied):
+                    times = process.cpu_times()
+                    cpu_s, reaped_s = times.user + times.system, times.children_user + times.children_system
+                table[process.pid] = ProcessRow(
+                    parent=process.ppid(),
+                    started=round(process.create_time() * 100),
+                    cpu=round(cpu_s * TICKS_PER_S),
+                    reaped=round(reaped_s * TICKS_PER_S),
+                    group=_group(process.pid),
+                )
+    return table
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return 0
 
 
 def _read(path: str) -> bytes:

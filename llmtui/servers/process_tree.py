@@ -16,7 +16,7 @@ from llmtui.servers import exit_reasons
 from llmtui.servers.exit_reasons import MemoryWatch
 from llmtui.servers.listener import Tree
 from llmtui.servers.log_reasons import mentions_memory
-from llmtui.servers.orphans import MARK, kill_marked, new_mark
+from llmtui.servers.orphans import LINUX, MARK, kill_marked, new_mark
 from llmtui.text import sanitize_lines
 
 GUARD = Path(__file__).with_name("guard.py")
@@ -151,8 +151,9 @@ class GuardedProcess:
         self.returncode = await process.wait()
         try:
             self._release()
-            if self.returncode < 0:
-                # If the guard itself was killed, its processes are still running.
+            if self.returncode < 0 or not LINUX:
+                # If the guard itself was killed, its processes are still running. Only on Linux do those that made a
+                # session of their own become its children when their parent ends.
                 await asyncio.to_thread(kill_marked, self.mark)
             self._reason = self._describe_exit(self.returncode)
         finally:

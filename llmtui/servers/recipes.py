@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import importlib.metadata
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -80,6 +81,9 @@ async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Repo
     context = await file_context(config, slots, report)
     program += ["--port", str(port), "--threads", str(threads), "--ctx", str(slots * context)]
     program += ["--slots", str(slots)]
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        # The packages for Apple silicon have Metal built in, and mistral.rs cannot be told not to use it.
+        program += ["--gpu-layers", "-1"]
     return Launch(
         argv=program,
         ready=Ready(

@@ -96,6 +96,11 @@ def _from_psutil() -> dict[int, list[str]]:
 
 
 def _parents(pid: int, proc: Path) -> list[int]:
+    if not proc.is_dir():
+        import psutil
+
+        with contextlib.suppress(psutil.Error, OSError):
+            return [parent.pid for parent in psutil.Process(pid).parents()[:GENERATIONS]]
     parents: list[int] = []
     while pid > 1 and len(parents) < GENERATIONS:
         try:

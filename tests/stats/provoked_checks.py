@@ -292,5 +292,6 @@ PROVOKED: list[Case] = [
         "b 6 of 12 iterations, 1.1 cores at most",
     ),
     ("swap", "warning", {}, every(6, swapped=30), {}, "b 60 pages in 2 of 12 iterations"),
+    ("unseen", "note", {}, {}, {"machine": {"unseen": ["heat", "swap"]}}, "on this system: heat; swap"),
     ("throttled", "warning", {}, every(6, throttled=1), {}, "b 2 of 12"),
 ]

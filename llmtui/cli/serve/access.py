@@ -135,7 +135,7 @@ def owners(connections: Sequence[Connected], proc: Path = PROC) -> list[Owner]:
         if rows is None:
             # Other systems have no such table: there only the token protects. On Linux an unreadable table means that
             # no owner can be determined.
-            return [Owner.UNKNOWN if sys.platform == "linux" else Owner.ALLOWED] * len(connections)
+            return [Owner.UNKNOWN if sys.platform in ("linux", "android") else Owner.ALLOWED] * len(connections)
         by_ends = {Connected(peer=row.local, local=row.remote): row for row in rows}
         by_connection |= {each: _owner(by_ends[each]) for each in missing if each in by_ends}
     return [by_connection.get(each, Owner.UNKNOWN if _is_local(each) else Owner.ALLOWED) for each in connections]

@@ -1,6 +1,7 @@
-"""CPU time of the machine and of single processes, from /proc (Linux), and what others used as the engine started.
+"""CPU time of the machine and of single processes, and what others used as the engine started.
 
-Imports little: the engine reads these counters before its other imports, and again after them.
+From /proc (Linux), elsewhere from psutil. Imports little: the engine reads these counters before its other imports, and
+again after them.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from llmtui.servers.process_table import TICKS_PER_S
 _PROC = Path("/proc")
 #: The counters tick every hundredth of a second, each by itself: a difference below this is rounding error.
 ROUNDING_S = 0.03
+_NOT_BUSY = ("idle", "iowait", "guest", "guest_nice")
 
 
 def busy_cpu_seconds(proc: Path | None = None) -> float | None:
-    """Return the busy and stolen time of all cores since boot (s), None if /proc does not report it."""
+    """Return the busy and stolen time of all cores since boot (s), None if the system does not report it."""
     try:
         with ((proc or _PROC) / "stat").open("rb") as file:
             fields = file.readline().split()
     except OSError:
-        return None
+        return None if proc is not None else _busy_by_psutil()
     if len(fields) < 9 or fields[0] != b"cpu":
         return None
     user, nice, system, _idle, _iowait, irq, softirq, steal = (int(v) for v in fields[1:9])
@@ -36,9 +38,30 @@ def process_cpu_seconds(pid: int, proc: Path | None = None) -> float | None:
     try:
         raw = ((proc or _PROC) / f"{pid}/stat").read_bytes()
     except OSError:
-        return None
+        return None if proc is not None or _PROC.is_dir() else _process_by_psutil(pid)
     fields = raw[raw.rindex(b")") + 2 :].split()
     return sum(int(v) for v in fields[11:15]) / TICKS_PER_S
+
+
+def _busy_by_psutil() -> float | None:
+    import psutil
+
+    try:
+        times = psutil.cpu_times()._asdict()
+    except (psutil.Error, OSError):
+        return None
+    # The time of guests is part of user's.
+    return float(sum(cpu_s for name, cpu_s in times.items() if name not in _NOT_BUSY))
+
+
+def _process_by_psutil(pid: int) -> float | None:
+    import psutil
+
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except (psutil.Error, OSError):
+        return None
+    return float(times.user + times.system + times.children_user + times.children_system)
 
 
 class Reading(NamedTuple):

@@ -11,6 +11,8 @@ from pathlib import Path
 import llmtui
 from llmtui.engine.watch.conditions import governor, load_1m
 from llmtui.engine.watch.cpu_time import Reading, cores_of_others, read_counters
+from llmtui.engine.watch.processor import processor_name
+from llmtui.engine.watch.unseen import unseen
 from llmtui.model import Machine
 from llmtui.servers.base import allowed_cores
 from llmtui.servers.cgroup import cpu_limit
@@ -27,7 +29,7 @@ def describe_machine(before: Reading | None = None) -> Machine:
     With a reading from `before`, `foreign_cpu` is what others used since then.
     """
     return Machine(
-        cpu=_cpu(),
+        cpu=processor_name(),
         cores=allowed_cores(),
         memory_bytes=_memory_bytes(),
         os=f"{platform.system()} {platform.release()}",
@@ -38,17 +40,8 @@ def describe_machine(before: Reading | None = None) -> Machine:
         load_1m=load_1m(),
         foreign_cpu=cores_of_others(before, read_counters(own_processes())) if before is not None else None,
         cpu_limit=cpu_limit(),
+        unseen=unseen(),
     )
-
-
-def _cpu() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _gpu(folders: str = "/proc/driver/nvidia/gpus", kfd: str = "/sys/class/kfd/kfd/topology/nodes") -> str:

@@ -1,4 +1,4 @@
-"""CPU that processes other than llmtui and the server under test used, from /proc (Linux).
+"""CPU that processes other than llmtui and the server under test used.
 
 Time stolen by the hypervisor counts too: it slows the server like another process does.
 """

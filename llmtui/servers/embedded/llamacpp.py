@@ -16,6 +16,7 @@ def main() -> None:
     options.add_argument("--threads", type=int, required=True)
     options.add_argument("--ctx", type=int, required=True)
     options.add_argument("--slots", type=int, required=True)
+    options.add_argument("--gpu-layers", type=int, default=0)
     args = options.parse_args()
 
     import xllamacpp
@@ -27,7 +28,7 @@ def main() -> None:
     params.port = args.port
     params.n_ctx = args.ctx
     params.n_parallel = args.slots
-    params.n_gpu_layers = 0
+    params.n_gpu_layers = args.gpu_layers
     params.cpuparams.n_threads = args.threads
     params.cpuparams_batch.n_threads = args.threads
     params.offline = True

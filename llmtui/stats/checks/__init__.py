@@ -26,6 +26,7 @@ from llmtui.stats.checks import (
     prompt,
     samples,
     stability,
+    unseen,
 )
 from llmtui.stats.checks.base import LEVELS, Check, Entry, Level, Race, Raced, severity
 from llmtui.stats.checks.comparability import Leading, instead_of, leading_metric, other_rates, spoiled
@@ -113,6 +114,7 @@ CODES: dict[str, str] = {
     "cpu-limit": "the CPU limit of a container (its cgroup) held processes back during iterations",
     "swap": "the machine swapped during iterations",
     "throttled": "heat throttled the processor during iterations",
+    "unseen": "this system does not show everything that llmtui watches",
 }
 
 #: Those on the work, which may also be of two attempts of one backend.
@@ -194,6 +196,7 @@ _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
     conditions.machine,
     conditions.disturbances,
     cpu_limit.cpu_limit,
+    unseen.unseen,
 )
 
 

@@ -1,0 +1,68 @@
+"""What a Mac gives without root: the other end of a Unix socket, listeners, processes and their CPU time."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+from pathlib import Path
+from typing import cast
+
+import psutil
+import pytest
+
+from llmtui.engine.watch import cpu_time
+from llmtui.link.client import peer
+from llmtui.servers import listener, listening_sockets, process_table
+
+
+class _MacSocket:
+    """Answers getsockopt as XNU does."""
+
+    def getsockopt(self, level: int, option: int, size: int = 0) -> int | bytes:
+        if (level, option) == (0, 1):
+            return struct.pack("=IIhh16I", 0, 501, 1, 0, *[20] * 16)
+        assert (level, option, size) == (0, 2, 0)
+        return 4242
+
+
+def test_peer_of_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "SO_PEERCRED", raising=False)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert peer(cast(socket.socket, _MacSocket())) == (501, 4242)
+    one, two = socket.socketpair()
+    with one, two:
+        assert peer(one) == (None, None), "a system without such an option"
+
+
+def test_listeners_without_a_table_are_found_by_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(kind: str) -> object:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil, "net_connections", refused)
+    monkeypatch.setattr(listener, "listening_rows", lambda port: None)
+    monkeypatch.setattr(listening_sockets, "listening_rows", lambda **_: None)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert listener.listeners(port) == [listener.Listener("127.0.0.1", os.getpid())]
+        assert listener.find_listener(port) == os.getpid()
+    assert listener.listeners(port) == []
+
+
+def test_processes_and_cpu_without_proc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    known = process_table.process_table()
+    monkeypatch.setattr(process_table, "_PROC", tmp_path / "none")
+    monkeypatch.setattr(cpu_time, "_PROC", tmp_path / "none")
+    table = process_table.process_table()
+    row = table[os.getpid()]
+    assert (row.parent, row.group) == (os.getppid(), os.getpgid(0))
+    assert row.cpu > 0
+    if os.getpid() in known:
+        assert abs(row.cpu - known[os.getpid()].cpu) <= 100, "the same unit"
+    before = cpu_time.read_counters([os.getpid()])
+    assert before is not None and before.busy_s > 0
+    sum(range(2_000_000))
+    now = cpu_time.read_counters([os.getpid()])
+    assert now is not None and now.own_s[os.getpid()] >= before.own_s[os.getpid()] > 0
+    assert cpu_time.process_cpu_seconds(2**22 + 1) is None
