@@ -2,7 +2,8 @@
 
     schema_version  1; increases when a name changes its meaning
     run, created_utc, source    the run's id, when it was planned, the config it came from
-    machine         cpu, cores, memory_bytes, os, python, llmtui (version)
+    machine         cpu, cores, memory_bytes, os, python, llmtui (version), `cpu_limit` (of a container, in cores),
+                    `unseen` (what this system does not show)
     config          the settings of the run
     backends        per backend: `backend` (as configured, no secrets), `state`, `summary` (of the current attempt;
                     durations in s, rates in tokens/s; `p95` is that of these samples, type 7, from 20 on;

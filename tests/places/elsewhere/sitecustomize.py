@@ -46,7 +46,7 @@ def _asked_by_psutil() -> bool:
     for _ in range(12):
         if frame is None:
             return False
-        if "psutil" in frame.f_code.co_filename or frame.f_code.co_name in ("_emulated_stamp",):
+        if "psutil" in frame.f_code.co_filename:
             return True
         frame = frame.f_back  # type: ignore[assignment]
     return False
