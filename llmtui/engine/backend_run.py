@@ -86,6 +86,11 @@ class BackendRun:
     power: PowerWatch | None = None
 
     @property
+    def first_processes(self) -> frozenset[int]:
+        """The first processes of its server on this machine; empty if they are not seen."""
+        return self.target.processes.first if self.target.processes is not None else frozenset()
+
+    @property
     def name(self) -> str:
         """The backend's name."""
         return self.backend.name

@@ -85,11 +85,6 @@ class Target:
         return self.ready is not None
 
     @property
-    def first_processes(self) -> frozenset[int]:
-        """The first processes of the server on this machine; empty if they are not seen."""
-        return self.processes.first if self.processes is not None else frozenset()
-
-    @property
     def effort(self) -> int:
         """The cost of bringing it up: 0 its packages are missing, 1 requests only, `LAUNCHES` a new server."""
         if self.backend.embedded and absent_packages(self.backend.embedded):

@@ -81,7 +81,7 @@ async def request_once(
     failure: Failure | None = None
     refusal: Refusal | None = None
     recording = start_power(backend_run)
-    server = backend_run.target.first_processes
+    server = backend_run.first_processes
     before = conditions.sample(server=server)
     # A garbage collection during the answer would delay reading what arrives meanwhile.
     gc.collect(0)

@@ -67,7 +67,7 @@ async def take_turn(
 
     meter = OtherCpuMeter(backend_run.target.processes, own_pids)
     recording = start_power(backend_run)
-    server = backend_run.target.first_processes
+    server = backend_run.first_processes
     before = conditions.sample(server=server)
     meter.start()
     done: SliceDone | None = None
