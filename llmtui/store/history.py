@@ -68,10 +68,7 @@ class Store:
     # --- Written by engines. ---
 
     def begin(self, plan: Plan, machine: Machine, label: str = "") -> None:
-        """Record that this process starts `plan`, with a label. Secrets are not stored.
-
-        Raises StoreError, and UsageError if the label is reserved.
-        """
+        """Record that this process starts `plan`, without secrets. Raises StoreError, and UsageError for the label."""
         text, label = _json(plan.public()), run_names.label_of(label)
         with self._writing() as connection:
             taken = connection.execute("SELECT 1 FROM runs WHERE id = ?", (plan.run,)).fetchone()

@@ -279,12 +279,13 @@ def test_conditions_are_parsed_from_proc_and_sys(tmp_path: Path) -> None:
         for cpu in ("cpu0", "cpu1"):
             (tmp_path / cpu / "thermal_throttle").mkdir(parents=True, exist_ok=True)
             (tmp_path / cpu / "thermal_throttle" / "core_throttle_count").write_text(f"{hot}\n")
-        return sample(tmp_path, tmp_path)
+        return sample(tmp_path, tmp_path, tmp_path)
 
     before, after = write(100, 10, 4), write(150, 17, 5)
     assert since(before._replace(at_ns=0), after._replace(at_ns=10**9)) == Changes(steal=0.5, swapped=7, throttled=2)
     assert since(before._replace(at_ns=0), before._replace(at_ns=10**9)) == Changes()
-    nothing = sample(tmp_path / "none", tmp_path / "none")
+    none = tmp_path / "none"
+    nothing = sample(none, none, none)
     assert nothing[1:] == Counters(0)[1:]
 
 
