@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from llmtui.link.run_folders import EngineError, runtime_folder, scratch_folder
+from llmtui.store import process_id
 from llmtui.store.open import open_store
 from tests.engine.helpers import TRUTH
 
@@ -138,6 +139,7 @@ def test_no_writable_folder_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tm
 
 _BEGIN = """
 import sys
+from llmtui.store import process_id
 from llmtui.store.open import open_store
 from tests.store.runs import MACHINE, iteration, plan
 store, _ = open_store(sys.argv[1])
@@ -154,7 +156,7 @@ def test_a_run_of_a_container_that_is_gone_has_died(tmp_path: Path) -> None:
     subprocess.run(command, check=True, timeout=60)
     store, _ = open_store(path)
     with store:
-        if os.readlink("/proc/self/ns/pid") == "pid:[4026531836]":
+        if process_id._space(process_id.PROC) == process_id._FIRST_SPACE:
             assert store.mark_dead() == ["dead0001"]
         else:
             assert store.mark_dead() == []

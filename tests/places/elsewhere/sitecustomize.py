@@ -21,8 +21,10 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
+import types
 import uuid
 from typing import Any
 
@@ -110,5 +112,10 @@ if os.environ.get("LLMTUI_ELSEWHERE"):
     ):
         if hasattr(_module, _name):
             delattr(_module, _name)
+    sysconfig.get_config_vars()
+    # urllib asks it for a Mac's proxies.
+    _scproxy: Any = types.ModuleType("_scproxy")
+    _scproxy._get_proxies = _scproxy._get_proxy_settings = dict
+    sys.modules["_scproxy"] = _scproxy
     sys.meta_path.insert(0, _Guard())
     sys.platform = "darwin"
