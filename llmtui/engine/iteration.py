@@ -136,7 +136,7 @@ async def request_once(
         return iteration, refusal
     iteration = with_figures(iteration, answer)
     if recording is not None:
-        iteration = with_power(backend_run, iteration, recording, emit)
+        iteration = with_power(backend_run, iteration, recording, emit, answer.written_ns / 1e9)
     if backend_run.backend.stream and becomes_whole(backend_run, iteration):
         emit(Note(text=IN_ONE_PIECE, level="warning", backend=backend_run.name))
     if not backend_run.count_reported and (doubt := doubt_of(answer)):

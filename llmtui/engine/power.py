@@ -59,10 +59,17 @@ def start_power(backend_run: BackendRun) -> Recording | None:
 
 
 def with_power(
-    backend_run: BackendRun, iteration: Iteration, recording: Recording, emit: Callable[[AnyEvent], None]
+    backend_run: BackendRun,
+    iteration: Iteration,
+    recording: Recording,
+    emit: Callable[[AnyEvent], None],
+    written_s: float,
 ) -> Iteration:
-    """Return an iteration with what its meters showed from its start to its end."""
-    power = recording.power(iteration.output_tokens)
+    """Return an iteration with what its meters showed from its request, written at `written_s`, to its last token.
+
+    Connecting, and waiting for a server that keeps its connection open, are not part of it.
+    """
+    power = recording.power(iteration.output_tokens, (written_s, written_s + (iteration.latency_s or 0.0)))
     _tell(backend_run, recording, "an answer", iteration.latency_s, emit)
     return msgspec.structs.replace(iteration, power=power)
 
@@ -71,10 +78,10 @@ def with_turn_power(backend_run: BackendRun, turn: Turn, recording: Recording, e
     """Return a turn with what its meters showed in its window."""
     if turn.window_s is None or turn.window_from_s is None or turn.elapsed_s is None:
         return turn
-    begin = turn.elapsed_s - turn.window_from_s
+    begin_s = recording.ended_s - turn.elapsed_s + turn.window_from_s
     rate = turn.output_tokens_per_s
     tokens = rate * turn.window_s if rate is not None else None
-    power = recording.power(tokens, before_end=(begin, begin - turn.window_s))
+    power = recording.power(tokens, (begin_s, begin_s + turn.window_s))
     _tell(backend_run, recording, "a window", turn.window_s, emit)
     return msgspec.structs.replace(turn, power=power)
 

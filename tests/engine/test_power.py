@@ -127,7 +127,7 @@ def test_the_window_of_a_turn() -> None:
     recording.start()
     time.sleep(0.35)
     recording.stop()
-    power = recording.power(10, before_end=(0.25, 0.05))
+    power = recording.power(10, (recording.ended_s - 0.25, recording.ended_s - 0.05))
     assert power is not None
     assert power.seconds == pytest.approx(0.2)
     assert power.joules == pytest.approx(60.0, rel=0.01)
@@ -217,7 +217,7 @@ def test_a_reason_for_no_energy_is_said_once() -> None:
         meters[0].gone = gone
         time.sleep(0.02)
         recording.stop()
-        with_power(backend, build.answered("a", latency_s=0.02), recording, notes.append)
+        with_power(backend, build.answered("a", latency_s=0.02), recording, notes.append, recording.ended_s - 0.02)
         meters[0].gone = False
     assert [note.text.partition(";")[0] for note in notes if isinstance(note, Note)] == [
         "no energy: an answer of 20.0 ms is too short for readings every 0.1 s",

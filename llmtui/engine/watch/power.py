@@ -93,7 +93,9 @@ class Recording:
         self._interval_s = INTERVAL_S
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="power", daemon=True)
-        self._began_s = self._ended_s = 0.0
+        self._began_s = 0.0
+        #: When `stop` was called, on the monotonic clock.
+        self.ended_s = 0.0
         #: Why there is no energy: the names of the meters that did not answer, and whether it was too short.
         self.silent: list[str] = []
         self.too_short = False
@@ -108,23 +110,21 @@ class Recording:
         """Read all meters a last time. Safe to call more than once."""
         if self._end.is_set():
             return
-        self._ended_s = time.monotonic()
+        self.ended_s = time.monotonic()
         self._end.set()
         self._thread.join(_PATIENCE_S)
         if not self._thread.is_alive():
             _read(self._meters, self._readings)
 
-    def power(self, tokens: float | None, before_end: tuple[float, float] | None = None) -> Power | None:
+    def power(self, tokens: float | None, span: tuple[float, float] | None = None) -> Power | None:
         """Return what was read, after `stop`. `tokens` are the output tokens of the same time, None if unknown.
 
-        `before_end` is the part that counts: its begin and its end, in s before `stop`; by default it is all.
+        `span` is the part that counts, two instants on the monotonic clock (s); by default it is all.
         """
         if not any(self._readings):
             self.silent = [meter.name for meter in self._meters]
             return None
-        from_s, to_s = self._began_s, self._ended_s
-        if before_end is not None:
-            from_s, to_s = to_s - before_end[0], to_s - before_end[1]
+        from_s, to_s = span or (self._began_s, self.ended_s)
         if to_s <= from_s:
             return None
         cards = [of for meter, of in zip(self._meters, self._readings, strict=True) if meter.kind == "gpu"]
