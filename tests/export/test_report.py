@@ -71,6 +71,11 @@ def test_bars_begin_at_0_and_are_as_long_as_the_figures() -> None:
         assert b / a == pytest.approx(2.5, rel=0.02) and c / a == pytest.approx(0.1, rel=0.05)
 
 
+def test_a_run_of_another_tool_is_said_to_be_one() -> None:
+    view = build.run_view(build.plan(Backend(name="a", measured_by="hyperfine")))
+    assert Reader(report_html(view)).text.count("measured by hyperfine") == 2
+
+
 def test_colour_never_stands_alone() -> None:
     read = Reader(swept())
     marks = [mark for mark in read.of("path", "mark") if "s1" in mark["class"] or "s2" in mark["class"]]

@@ -38,7 +38,7 @@ _MANY = 12
 def report_html(run_view: RunView) -> str:
     """Return the report."""
     names = ", ".join(sanitize(name, 60) for name in run_view.backends)
-    title = f"{names}: {'load' if run_view.plan.levels else 'latency'} measured by llmtui"
+    title = f"{names}: {'under load' if run_view.plan.levels else 'latency'}, measured by {_measured_by(run_view)}"
     body = [
         f"<h1>{escape(names)}</h1>",
         f'<p class="dim">{escape(_origin(run_view), _LONG)}</p>',
@@ -63,7 +63,7 @@ def report_html(run_view: RunView) -> str:
 
 
 _MEANING = (
-    "Measured with llmtui. TTFT: time to first token. TPOT: time per output token. Medians are over iterations, or "
+    "Report of llmtui. TTFT: time to first token. TPOT: time per output token. Medians are over iterations, or "
     "over the turns of a level. Warm-ups and failures are in no figure. *: shown to be the fastest of those that are "
     "comparable to it. What each figure means: llmtui explain measure, loads, verdict."
 )
@@ -81,7 +81,14 @@ def _origin(run_view: RunView) -> str:
     plan, config = run_view.plan, run_view.plan.config
     counts = plan_words(config, plural(config.iterations, "iteration"), plural(config.warmup, "warm-up"))
     version = f", llmtui {run_view.machine.llmtui}" if run_view.machine.llmtui else ""
-    return f"Run {plan.run} of {plan.created_utc}{version}: {load_sentence(plan) or counts}"
+    by = "" if (tool := _measured_by(run_view)) == "llmtui" else f", measured by {tool}"
+    return f"Run {plan.run} of {plan.created_utc}{version}{by}: {load_sentence(plan) or counts}"
+
+
+def _measured_by(run_view: RunView) -> str:
+    """The tools that measured: others, if the run was read from files of theirs."""
+    tools = {view.backend.measured_by or "llmtui" for view in run_view.backends.values()}
+    return " and ".join(sorted(tools)) or "llmtui"
 
 
 # --- The verdict ---
