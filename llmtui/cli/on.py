@@ -139,7 +139,7 @@ def watch(engine: RemoteEngine, ui: UiConfig, store: str) -> int:
 
     plan = engine.plan
     source = RequestsThere(engine.machine, plan.run, store)
-    return show(plan, engine, ui, store=store, source=source, name=f"{engine.machine.host}:{plan.run}")
+    return show(plan, engine, ui, store=store, source=source, name=engine.machine.run_words(plan.run))
 
 
 def run_there(engine: RemoteEngine, files: dict[str, Path | None], *, quiet: bool, fail_if: Sequence[str]) -> int:
@@ -179,7 +179,7 @@ def attach(machine: OtherMachine, run: str | None, store: str) -> int:
     link = RemoteLink(line, joined.run, store)
     try:
         source = RequestsThere(machine, joined.run, store)
-        return show_link(link, ui=usual_ui(), source=source, name=f"{machine.host}:{joined.run}")
+        return show_link(link, ui=usual_ui(), source=source, name=machine.run_words(joined.run))
     except OSError as error:
         raise LineError(f"{machine.host}: run {joined.run}: {error.strerror or error}") from error
     finally:
@@ -191,6 +191,8 @@ def run_name(name: str) -> tuple[str, str | None] | None:
     user, at, rest = name.partition("@")
     if not at or not user:
         return None
+    if "://" in user:
+        return name, None  # an address, which may end in a port
     host, colon, run = rest.rpartition(":") if not rest.endswith("]") else (rest, "", "")
     if not colon:
         return f"{user}@{rest}", None

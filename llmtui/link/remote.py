@@ -151,7 +151,9 @@ class RemoteLink:
                     return
                 late = self.give_up_s is not None and time.monotonic() - began > self.give_up_s
                 if error.asks or late:
-                    raise LineError(f"{error}; the run may go on: llmtui attach {self.host}:{self._run}") from None
+                    raise LineError(
+                        f"{error}; the run may go on: llmtui attach {self._machine.run_words(self._run)}"
+                    ) from None
                 reason = str(error)
             attempt += 1
 

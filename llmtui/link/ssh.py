@@ -89,6 +89,12 @@ class OtherMachine(Struct, frozen=True):
             raise UsageError(f"--on-command: {sanitize(repr(program), 80)} is not the path of a program")
         return cls(host=host, program=program or "llmtui")
 
+    def run_words(self, run: str) -> str:
+        """Return the words that name a run on this machine after `llmtui attach`."""
+        plain = "@" in self.host and "://" not in self.host
+        words = [f"{self.host}:{run}"] if plain else ["--on", self.host, run]
+        return shlex.join([*words, *(["--on-command", self.program] if self.program != "llmtui" else [])])
+
     def command(self, *, again: bool = False) -> list[str]:
         """Return the command that opens a line. `again`: without questions."""
         ssh = shlex.split(os.environ.get(ENVIRONMENT, "")) or ["ssh"]

@@ -175,10 +175,9 @@ def test_the_monitor_detaches_attaches_and_ends(far: OtherMachine, tmp_path: Pat
     finally:
         screen.close()
     assert screen.status == 0
-    again = text[text.rindex(b"llmtui attach ") :].split()[2].decode()
-    assert again.startswith(f"{HOST}:")
-    command = [sys.executable, "-P", "-m", "llmtui", "attach", again.partition(":")[2]]
-    screen = Screen([*command, "--on", HOST, "--on-command", far.program], far.env)
+    again = text[text.rindex(b"llmtui attach ") :].split(b"\n")[0].decode().split()[1:]
+    assert again[:3] == ["attach", "--on", HOST]
+    screen = Screen([sys.executable, "-P", "-m", "llmtui", *again], far.env)
     try:
         assert shows(screen, b"running")
         (ssh,) = [p for p in psutil.Process(screen.pid).children(recursive=True) if p.name() == "ssh"]
@@ -194,6 +193,27 @@ def test_the_monitor_detaches_attaches_and_ends(far: OtherMachine, tmp_path: Pat
     assert screen.status == 130
     assert left(far) == []
     assert os.listdir(far.runtime / "llmtui") == []
+
+
+def test_ssh_asks_before_the_screen_starts(far: OtherMachine, tmp_path: Path) -> None:
+    asking = tmp_path / "ssh_config"
+    known = far.folder / "known_hosts"
+    text = (far.folder / "ssh_config").read_text().replace(str(known), str(tmp_path / "known"))
+    asking.write_text(text.replace("StrictHostKeyChecking yes", "StrictHostKeyChecking ask"))
+    env = {**far.env, "LLMTUI_SSH": f"ssh -F {asking}"}
+    screen = Screen(far.command("monitor", str(config(tmp_path, 1))), env)
+    try:
+        assert shows(screen, b"Are you sure you want to continue connecting")
+        assert not (tmp_path / "known").exists()
+        screen.press(b"yes\n")
+        assert shows(screen, b" done")
+        screen.press(b"q")
+        rest(screen)
+    finally:
+        screen.close()
+    assert screen.status == 0
+    assert (tmp_path / "known").exists()
+    assert left(far) == []
 
 
 def shows(screen: Screen, text: bytes) -> bool:

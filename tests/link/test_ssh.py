@@ -145,12 +145,25 @@ def test_only_a_config_of_this_machine_is_sent(tmp_path: Path, monkeypatch: pyte
         ("me@far:1a2b", ("me@far", "1a2b")),
         ("me@[::1]:1a2b", ("me@[::1]", "1a2b")),
         ("me@[::1]", ("me@[::1]", None)),
+        ("ssh://me@far:2222", ("ssh://me@far:2222", None)),
         ("1a2b", None),
         ("@home", None),
     ],
 )
 def test_names_of_runs_elsewhere(name: str, there: tuple[str, str | None] | None) -> None:
     assert on.run_name(name) == there
+
+
+@pytest.mark.parametrize(
+    ("machine", "words"),
+    [
+        (OtherMachine("me@far"), "me@far:1a2b3c4d"),
+        (OtherMachine("gpu"), "--on gpu 1a2b3c4d"),
+        (OtherMachine("me@far", "my llmtui"), "me@far:1a2b3c4d --on-command 'my llmtui'"),
+    ],
+)
+def test_the_command_that_attaches_again(machine: OtherMachine, words: str) -> None:
+    assert machine.run_words("1a2b3c4d") == words
 
 
 def test_a_bridge_carries_all_of_both_ways_and_ends_with_the_silence_of_the_line() -> None:
