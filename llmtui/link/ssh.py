@@ -44,6 +44,7 @@ _OPTIONS = (
     "-x",
     "-oClearAllForwardings=yes",
     "-oRemoteCommand=none",
+    "-oCompression=yes",
     "-oServerAliveInterval=10",
     "-oServerAliveCountMax=3",
     "-oConnectTimeout=30",

@@ -1,11 +1,11 @@
 """What does a run on another machine cost on the line, and how soon does the monitor answer a key?
 
-    python -m tests.bench.on_line [--kb-s 56] [--delay-ms 300] [--seconds 60] [--rounds 3] [--ssh-options "-C"]
+    python -m tests.bench.on_line [--kb-s 56] [--delay-ms 300] [--seconds 60] [--rounds 3] [--ssh-options OPTIONS]
 
 The other machine is a real sshd on loopback behind a line of that rate and delay (each way). The monitor here shows a
-race of two truth servers there with one iteration a second. Reported are the bytes per second on the line, those of TCP
-and IP aside, and the time from a key to its change on the screen. `--events` prints the bytes of each kind of event
-before ssh.
+race of two truth servers there with about one iteration a second. Reported are the bytes per second on the line, those
+of TCP and IP aside, and the time from a key to its change on the screen. `--ssh-options -oCompression=no` shows what
+compression saves.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from llmtui.accuracy.pty_monitor import Screen
+from llmtui.store.open import open_store
 from tests.bench.common import command_line, heading, truth_config
 from tests.bench.slow_line import Line, Picture
 from tests.link.sshd import OtherMachine, other_machine, why_not
@@ -28,8 +29,6 @@ KEYS = (
     (b"m", "ITL per iteration"),
     (b"m", "tokens/s per iteration"),
     (b"m", "latency per iteration"),
-    (b"2", ">2 "),
-    (b"1", ">1 "),
     (b"?", "llmtui: keys"),
     (b"\x1b", "latency per iteration"),
 )
@@ -39,6 +38,13 @@ def counts(path: Path) -> tuple[int, int]:
     """Return the bytes up and down so far."""
     up, down = path.read_text().split()
     return int(up), int(down)
+
+
+def iterations(far: OtherMachine) -> int:
+    """Return how many iterations the history there has."""
+    store, _ = open_store(far.store)
+    with store:
+        return len(store.load("last").iterations)
 
 
 def main() -> None:
@@ -77,12 +83,14 @@ def watch(far: OtherMachine, folder: Path, seconds: float, rounds: int, options:
         up, down = counts(folder / "counts")
         print(f"opened after {opened:.1f} s; bytes until then and 10 s more: {up} up, {down} down", flush=True)
         per_second: list[float] = []
-        began = time.monotonic()
+        began, done = time.monotonic(), iterations(far)
         while time.monotonic() - began < seconds:
             terminal.rest(10.0)
             before, (up, down) = down, counts(folder / "counts")
             per_second.append((down - before) / 10.0)
+        rate = (iterations(far) - done) / (time.monotonic() - began)
         middle = statistics.median(per_second)
+        print(f"iterations a second: {rate:.2f}", flush=True)
         print(f"down, of each 10 s: median {middle / 1e3:.2f} kB/s, most {max(per_second) / 1e3:.2f} kB/s", flush=True)
         took: list[float] = []
         for _ in range(rounds):
