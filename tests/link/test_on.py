@@ -87,6 +87,18 @@ def test_run_prints_there_and_writes_here(far: OtherMachine, tmp_path: Path) -> 
     assert left(far) == []
 
 
+def test_requests_of_a_load_come_from_the_history_there(far: OtherMachine, tmp_path: Path) -> None:
+    table, lines = tmp_path / "requests.csv", tmp_path / "run.jsonl"
+    words = ["--concurrency", "2", "--requests", "6", "--iterations-csv", str(table), "--jsonl", str(lines)]
+    command = far.command("run", str(config(tmp_path, 2)), *words)
+    done = subprocess.run(command, env=far.env, capture_output=True, text=True, timeout=90, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [row for row in csv.DictReader(table.open()) if row["phase"] == "measured"]
+    assert {row["backend"] for row in rows} == {"one", "two"}
+    assert len(rows) >= 2 * 2 * 6
+    assert left(far) == []
+
+
 def test_a_refusal_of_the_other_machine_has_its_exit_code(far: OtherMachine, tmp_path: Path) -> None:
     for words, sentence in (
         (["/nowhere/race.toml"], f"llmtui: {HOST}: /nowhere/race.toml: no such config file"),
