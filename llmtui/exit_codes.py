@@ -41,6 +41,7 @@ OF_COMMAND: dict[str, dict[int, str]] = {
     "resume": {OK: "success", FAILED: "failure", USAGE: _NO_RUN, SILENT: "cannot tell", INTERRUPTED: "Ctrl-C"},
     "accuracy": {OK: "success", FAILED: "the test failed", USAGE: "wrong usage", INTERRUPTED: "Ctrl-C"},
     "completion": {OK: "success", USAGE: "unknown shell"},
+    "link": {OK: "success", FAILED: "the other end is another version", USAGE: "wrong usage"},
     "explain": {OK: "success", USAGE: "no such topic"},
 }
 

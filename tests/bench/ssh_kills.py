@@ -50,9 +50,10 @@ async def one(far: OtherMachine, config: Path, chance: random.Random, twice: boo
         for _ in range(2 if twice else 1):
             await asyncio.sleep(chance.uniform(0.0, 0.9))
             for process in psutil.Process().children(recursive=True):
-                if process.name() == "ssh":
-                    process.kill()
-                    killed.append(time.monotonic())
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if process.name() == "ssh":
+                        process.kill()
+                        killed.append(time.monotonic())
 
     killing = asyncio.create_task(kill())
     done = False
