@@ -84,8 +84,7 @@ class RemoteWorker:
             return self._gone()
         try:
             await self._start()
-            await self._set_clock()
-            return await self._reach(of.url)
+            return await self._set_clock() or await self._reach(of.url)
         except LineError as error:
             if not self.lost:
                 self.lost = str(error)
@@ -184,10 +183,10 @@ class RemoteWorker:
 
     # --- Before a slice ---
 
-    async def _set_clock(self) -> None:
-        """Measure how far its clock is ahead, unless that was done just before. Raises LineError."""
+    async def _set_clock(self) -> Failure | None:
+        """Measure how far its clock is ahead, unless that was done just before. Return why that is not known."""
         if self._clock_at is not None and time.monotonic() - self._clock_at < AGAIN_S:
-            return
+            return None
         exchanges = []
         for _ in range(PINGS):
             sent_ns = time.monotonic_ns()
@@ -195,9 +194,12 @@ class RemoteWorker:
             if answer is not None:
                 exchanges.append(Exchange(sent_ns, answer.received_ns, answer.sent_ns, time.monotonic_ns()))
         offset = offset_of(exchanges, same_clock=self._same_machine)
-        if offset is None:
-            raise LineError("its clock cannot be compared with ours: the line takes longer than 50 ms")
-        self.offset, self._clock_at = offset, time.monotonic()
+        if offset is None and not self._same_machine:
+            message = f"the clock of worker {self.name} cannot be compared with ours: the line takes longer than 50 ms"
+            return Failure(kind="stopped", message=message)
+        # All processes since one boot of one machine have the same clock, however slow the line is.
+        self.offset, self._clock_at = offset or Offset(), time.monotonic()
+        return None
 
     async def _reach(self, url: str) -> Failure | None:
         """Measure the way to the server, unless that was done before. Return why there is none."""
