@@ -49,6 +49,8 @@ _KINDS: dict[str, Kind] = {
     "cached_question_1": "real",
     "cached_questions_later": "real",
 }
+#: The units and words at the end of columns with other numbers.
+_REAL = ("_s", "_j", "watts", "_use", "_attainment")
 _HINTS = {name: kind for of in (Turn, Iteration) for name, kind in get_type_hints(of).items()}
 
 
@@ -59,7 +61,9 @@ def kind_of(column: str) -> Kind:
     hint = _HINTS.get(column)
     if hint in (int, int | None):
         return "whole"
-    if hint in (float, float | None) or column.endswith(("_s", "_attainment")):
+    if column.endswith("_bytes"):
+        return "whole"
+    if hint in (float, float | None) or column.endswith(_REAL):
         return "real"
     return "text"
 

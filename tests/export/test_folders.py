@@ -99,7 +99,13 @@ def test_parquet(tmp_path: Path) -> None:
 def test_kinds_of_columns() -> None:
     names = {column.name for column in ITERATION_COLUMNS} | {column.name for column in TURN_COLUMNS}
     texts = {"run", "backend", "phase", "token_source", "finish_reason", "error", "stamp", "written_stamp", "level"}
-    assert {name for name in names if kind_of(name) == "text"} == texts | {"share", "outcome", "prompt", "state"}
+    assert {name for name in names if kind_of(name) == "text"} == texts | {
+        "share",
+        "outcome",
+        "prompt",
+        "state",
+        "energy_of",
+    }
 
 
 def test_batches_of_no_rows_are_one() -> None:
