@@ -39,7 +39,7 @@ def _from_psutil(port: int) -> list[Listener]:
         listening = [one for one in psutil.net_connections(kind="tcp") if one.status == psutil.CONN_LISTEN]
     except (psutil.Error, OSError):
         # On macOS only root sees all sockets; this user's processes show theirs.
-        places = [(pid, place) for pid in psutil.pids() for place in sorted(sockets_by_psutil(pid))]
+        places = [(pid, place) for pid in psutil.pids() for place in sorted(sockets_by_psutil(pid), key=str)]
         return [Listener(str(place.address), pid) for pid, place in places if place.port == port]
     return [Listener(one.laddr.ip, one.pid) for one in listening if one.laddr and one.laddr.port == port]
 

@@ -48,7 +48,7 @@ def unusual_urls(usual: Collection[int], proc: Path = _PROC) -> list[str]:
         for pid, places in sorted(sockets.items())
         # What a server starts is asked through it: the runner of Ollama, the engine of vLLM.
         if not mark_of(pid) and not any(parent in sockets for parent in _parents(pid, proc))
-        for place in sorted(places)
+        for place in sorted(places, key=str)  # IPv4 and IPv6 have no common order
         if place.port not in usual and (url := _url(place))
     ]
     return list(dict.fromkeys(urls))[:MOST]

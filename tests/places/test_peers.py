@@ -15,6 +15,7 @@ import pytest
 from llmtui.engine.watch import cpu_time
 from llmtui.link.client import peer
 from llmtui.servers import listener, listening_sockets, process_table
+from llmtui.servers.tcp_table import endpoint
 
 
 class _MacSocket:
@@ -66,3 +67,12 @@ def test_processes_and_cpu_without_proc(monkeypatch: pytest.MonkeyPatch, tmp_pat
     now = cpu_time.read_counters([os.getpid()])
     assert now is not None and now.own_s[os.getpid()] >= before.own_s[os.getpid()] > 0
     assert cpu_time.process_cpu_seconds(2**22 + 1) is None
+
+
+def test_a_process_that_listens_on_both_protocols_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = {endpoint("0.0.0.0", 7), endpoint("::", 7)}
+    monkeypatch.setattr(psutil, "pids", lambda: [42])
+    monkeypatch.setattr(psutil, "net_connections", lambda kind: (_ for _ in ()).throw(psutil.AccessDenied()))
+    monkeypatch.setattr(listener, "listening_rows", lambda port: None)
+    monkeypatch.setattr(listener, "sockets_by_psutil", lambda pid: both)
+    assert {one.address for one in listener.listeners(7)} == {"0.0.0.0", "::"}
