@@ -185,6 +185,7 @@ def _machine(run_view: RunView) -> list[tuple[str, str]]:
     return [
         ("processor", machine.cpu),
         ("cores", str(machine.cores or "")),
+        ("CPU limit of the container", "" if machine.cpu_limit is None else f"{machine.cpu_limit:g} cores"),
         ("memory", memory),
         ("GPU", machine.gpu),
         ("system", machine.os),
@@ -193,6 +194,7 @@ def _machine(run_view: RunView) -> list[tuple[str, str]]:
         ("frequency governor", machine.governor),
         ("load before the run", "" if machine.load_1m is None else f"{machine.load_1m:.2f}"),
         ("other programs", "" if machine.foreign_cpu is None else f"{machine.foreign_cpu:.2f} cores at the start"),
+        ("not measured on this system", "; ".join(machine.unseen)),
         ("llmtui's own error", error),
     ]
 
