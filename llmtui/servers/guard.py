@@ -79,12 +79,19 @@ def _from_ps() -> Iterator[tuple[int, int]]:
     import subprocess
 
     try:
-        listed = subprocess.run(PS, capture_output=True, timeout=5, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
+        with subprocess.Popen(PS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as ps:
+            listed = ps.communicate()[0]
+    except OSError:
         return
     for line in listed.splitlines():
         fields = line.split()
-        if len(fields) == 3 and fields[0].isdigit() and fields[1].isdigit() and not fields[2].startswith(b"Z"):
+        if (
+            len(fields) == 3
+            and fields[0] != b"%d" % ps.pid
+            and fields[0].isdigit()
+            and fields[1].isdigit()
+            and not fields[2].startswith(b"Z")
+        ):
             yield int(fields[0]), int(fields[1])
 
 
