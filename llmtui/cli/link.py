@@ -98,11 +98,12 @@ def _join(request: Join) -> int:
 
     try:
         active = active_run(request.run, request.store)
-    except UsageError:
+        return _carry(Path(active.socket), None, Joined(run=active.run))
+    except CommandError:
+        # It has ended, perhaps just now: between being found and being connected to.
         if request.again and request.run:
             return _end_of(request.run, request.store)
         raise
-    return _carry(Path(active.socket), None, Joined(run=active.run))
 
 
 def _end_of(run: str, store: str) -> int:
