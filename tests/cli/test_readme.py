@@ -71,7 +71,7 @@ def _look(path: str) -> AtPath:
 def _parse(document: str, command: str) -> None:
     """Let click parse `command` without running it; a placeholder in capitals is any value."""
     # Prose and console blocks explain a command after two or more spaces.
-    words = [w for w in shlex.split(re.split(r" {2,}", command.strip())[0])[1:] if not re.fullmatch(r"[\[(].*", w)]
+    words = [w for w in shlex.split(re.split(r" {2,}| > ", command.strip())[0])[1:] if not re.fullmatch(r"[\[(].*", w)]
     if not words or words[0] in ("--help", "COMMAND"):
         return
     name = words[0] if words[0] in cli.commands else "monitor"
