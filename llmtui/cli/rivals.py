@@ -120,7 +120,7 @@ _INSTEAD: dict[str, tuple[str, ...]] = {
     _TOKENIZER: ("--tokenizer", "--tokenizer-mode", "--tokenizer-id", "--processor", "--trust-remote-code"),
     _STREAMED: ("--streaming", "--stream", "--disable-stream", "--no-stream"),
     _EXTRA: ("--extra-body", "--extra-inputs", "--extra-request-body", "--backend-kwargs", "--backend-args"),
-    _PERCENTILES: ("--percentile-metrics", "--metric-percentiles", "--percentiles", "--metrics"),
+    _PERCENTILES: ("--percentile-metrics", "--metric-percentiles", "--percentiles"),
     _QUIET: ("--disable-tqdm", "--no-progress", "--disable-progress", "--no-ui", "--ui", "--ui-type"),
     _SAMPLING: ("--temperature", "--seed", "--top-p", "--top-k", "--min-p", "--timeout", "--request-timeout-seconds"),
     "use --burstiness N": ("--arrival-smoothness", "--smoothness"),

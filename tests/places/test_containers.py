@@ -8,6 +8,8 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -100,13 +102,18 @@ unset TMPDIR
 """
 
 
+@pytest.fixture
+def runtime() -> Iterator[str]:
+    """A folder whose path is short enough for a socket; that of `tmp_path` need not be."""
+    with tempfile.TemporaryDirectory(prefix="own-") as folder:
+        yield folder
+
+
 @pytest.mark.parametrize("command", [["check"], ["run"]])
-def test_read_only_root_with_a_runtime_folder(config: Path, command: list[str]) -> None:
+def test_read_only_root_with_a_runtime_folder(config: Path, command: list[str], runtime: str) -> None:
     """As with `docker run --read-only`: only XDG_RUNTIME_DIR can be written."""
     needs("--mount")
-    own = config.parent / "own"
-    own.mkdir()
-    script = _READ_ONLY.format(own=shlex.quote(str(own)), command=shlex.join([*LLMTUI, *command, str(config)]))
+    script = _READ_ONLY.format(own=shlex.quote(runtime), command=shlex.join([*LLMTUI, *command, str(config)]))
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script],
         env={**os.environ, "HOME": "/nowhere"},
@@ -139,6 +146,8 @@ def test_no_writable_folder_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tm
 
 _BEGIN = """
 import sys
+import tempfile
+from collections.abc import Iterator
 from llmtui.store import process_id
 from llmtui.store.open import open_store
 from tests.store.runs import MACHINE, iteration, plan
