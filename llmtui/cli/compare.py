@@ -270,4 +270,6 @@ def _origin(stored: StoredRun) -> str:
     note = f"; {sanitize(stored.note, 2000)}" if stored.note else ""
     start = sanitize(stored.plan.created_utc[:16].replace("T", " "))
     run, state, version = sanitize(stored.plan.run, 40), sanitize(stored.state), sanitize(stored.llmtui, 40)
-    return f"run {run}{label}, {state}, started {start} UTC, llmtui {version}{note}"
+    measured_by = stored.plan.imported
+    tool = f"imported from {sanitize(measured_by.title, 40)}" if measured_by is not None else f"llmtui {version}"
+    return f"run {run}{label}, {state}, started {start} UTC, {tool}{note}"

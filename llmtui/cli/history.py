@@ -50,6 +50,11 @@ def earlier_run(name: str | None, path: str, run: str = "") -> Against | None:
     return Against(stored)
 
 
+def with_store(run: str, path: str) -> str:
+    """Return the words that name a run of the history at `path` ("": the usual one) to a command."""
+    return f"{run} --store {shlex.quote(path)}" if path else run
+
+
 def report_where(run: str, path: str) -> None:
     """Report the command that shows a run which has ended, or that continues it. Says nothing of any other run."""
     try:
@@ -57,7 +62,7 @@ def report_where(run: str, path: str) -> None:
             state = store.state(run)
     except StoreError:
         return  # the run has reported why it is not in the history
-    name = f"{run} --store {shlex.quote(path)}" if path else run
+    name = with_store(run, path)
     if state == "done":
         report(f"run {run} is in the history; to see it again: llmtui show {name}, or llmtui open {name}")
     elif state != "running":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import llmtui
 from llmtui import exit_codes
-from llmtui.cli.history import opened
+from llmtui.cli.history import opened, with_store
 from llmtui.cli.output import report
 from llmtui.imports.build import runs_of
 from llmtui.imports.files import named, read_files
@@ -31,7 +31,7 @@ def import_files(words: Sequence[str], store: str, label: str = "") -> int:
     for remark in remarks:
         report(remark)
     for run in runs:
-        report(_words(run))
+        report(_words(run, store))
     return exit_codes.OK
 
 
@@ -41,7 +41,7 @@ def _written_utc(path: Path) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _words(run: WholeRun) -> str:
+def _words(run: WholeRun, store: str) -> str:
     plan, origin = run.plan, run.plan.imported
     assert origin is not None
     names = ", ".join(sanitize(backend.name, 40) for backend in plan.backends[:5])
@@ -49,5 +49,5 @@ def _words(run: WholeRun) -> str:
     what = load_sentence(plan) or f"{plural(plan.config.iterations, 'iteration')} at most"
     return (
         f"run {plan.run}: {origin.title}, {plural(len(plan.backends), 'backend')} ({names}{more}), {what}; unknown: "
-        f"{', '.join(origin.lacks)}; to see it: llmtui show {plan.run}"
+        f"{', '.join(origin.lacks)}; to see it: llmtui show {with_store(plan.run, store)}"
     )

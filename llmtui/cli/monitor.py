@@ -91,7 +91,9 @@ def active_run(run: str | None, store: str = "") -> LiveRun:
     if run and len(matches) > 1:
         raise UsageError(f"{run!r} matches several runs: {', '.join(r.run for r in matches)}; type more of the id")
     if not matches and named:
-        raise UsageError(f"run {named} is not active; to see it: llmtui open {named}")
+        from llmtui.cli.history import with_store
+
+        raise UsageError(f"run {named} is not active; to see it: llmtui open {with_store(named, store)}")
     if not matches:
         active = f"; active runs: {', '.join(r.run for r in runs)}" if runs else "; to start one, try: llmtui"
         raise UsageError((f"no active run {run!r}" if run else "no active run") + active)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from llmtui.cli.history import opened
+from llmtui.cli.history import opened, with_store
 from llmtui.cli.present import complete
 from llmtui.cli.racing import COMMAND_LINE, plan_of
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE
@@ -42,12 +42,13 @@ def resumable(
         if stored.state == "running":
             raise NoRunError(store.running_words(stored.plan.run))
     plan = stored.plan
+    see = f"to see it: llmtui open {with_store(plan.run, path)}"
     if plan.imported is not None:
-        raise NoRunError(f"run {plan.run} was imported, so it cannot be continued; to see it: llmtui open {plan.run}")
+        raise NoRunError(f"run {plan.run} was imported, so it cannot be continued; {see}")
     measured = {(i.backend, i.attempt, i.iteration) for i in stored.iterations if i.phase == "measured"}
     planned = range(1, plan.config.iterations + 1)
     if all((s.name, s.attempt, n) in measured for s in stored.states for n in planned):
-        raise NoRunError(f"run {plan.run} is complete; to see it: llmtui open {plan.run}")
+        raise NoRunError(f"run {plan.run} is complete; {see}")
     if words or model is not None:
         settings, wanted = plan_of(_words(plan, config, words), model, (), {}, ())
         wanted = msgspec.structs.replace(wanted, config=msgspec.structs.replace(plan.config, model=wanted.config.model))

@@ -29,6 +29,7 @@ def test_an_old_race_beside_a_new_one(tmp_path: Path, store: Path) -> None:
     old = files.hyperfine(("fast", TIMES), ("slow", [2 * time_s for time_s in TIMES]))
     done = llmtui(store, "import", files.write(tmp_path / "old.json", old), "--label", "old")
     assert done.exit_code == 0, done.output
+    assert f"--store {store}" in done.output, "the command that shows it works as it stands"
     shown = llmtui(store, "show", "old").stdout
     assert "imported from old.json, which hyperfine wrote; the machine is unknown" in shown
     assert "warning imported: measured by hyperfine, not by llmtui; unknown: prompts, the time to first token" in shown
@@ -36,6 +37,7 @@ def test_an_old_race_beside_a_new_one(tmp_path: Path, store: Path) -> None:
     histories.add(store, "0000aaaa", {"fast": 0.5, "slow": 2.1}, label="new")
     compared = llmtui(store, "compare", "old", "new")
     assert compared.exit_code == 0
+    assert "UTC, imported from hyperfine\n" in compared.stdout and "UTC, llmtui " in compared.stdout
     assert "imported: measured by different tools: A hyperfine, B llmtui; unknown: prompts" in compared.stdout
     assert "different prompt" not in compared.stdout and "different hardware" not in compared.stdout
     back = tmp_path / "back"
