@@ -1,4 +1,4 @@
-"""Runs the rooms that differ between systems as on a Mac: `python -m tests.elsewhere [PYTEST OPTIONS]`.
+"""Runs the rooms that differ between systems as on a Mac: `python -m tests.elsewhere [PYTEST OPTIONS] [PATHS]`.
 
 Linux stays below: see tests/places/elsewhere/sitecustomize.py for what is taken away. Tests that cannot pass there are
 named here with the reason, and skip themselves where they only need Linux.
@@ -36,7 +36,8 @@ def main(options: list[str]) -> int:
         [
             *(sys.executable, "-m", "pytest", "-q", "-m", "not slow and not real", "-p", "no:cacheprovider"),
             *(f"--deselect={name}" for name in SKIPPED),
-            *(options or PATHS),
+            *options,
+            *(() if any(Path(option.partition("::")[0]).exists() for option in options) else PATHS),
         ],
         cwd=HERE.parent,
         env={
