@@ -29,19 +29,30 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 #: Longer words of the protocols and of llmtui's options and screens, which our own messages contain.
 _PROTOCOL_WORDS = frozenset(
     {
+        "--percentile-metrics",
+        "/sys/class/powercap/intel-rapl",
         "/v1/chat/completions",
         "X-Content-Type-Options",
         "application/octet-stream",
+        "application/openmetrics-text",
         "application/x-ndjson",
         "chat.completion.chunk",
+        "comparable_to_fastest",
         "completion_tokens_details",
         "e2el:1000",
+        "intel-rapl:*",
+        "llamafile=llamafile.json",
         "max_completion_tokens",
         "output_tokens_per_s@8",
+        "profile_export.jsonl",
+        "profile_export_aiperf.json",
         "prompt_tokens_details",
         "text-generation-launcher",
+        "ttft,tpot,e2el",
         "ttft=0.2,tpot=0.05,share=0.95",
+        "user@host",
         "x-www-form-urlencoded",
+        "~/llmtui/.venv/bin/llmtui",
         "▁▂▃▄▅▆▇█",
     }
 )

@@ -38,8 +38,12 @@ def words() -> list[str]:
 
 
 def sentences() -> str:
-    """Return all messages of the program in one text. Patterns, SQL and an example of a time are not messages."""
-    return "\n".join(sorted(t for t in texts() if " " in t and not re.search(r"\\|sqlite_|excluded\.|neq|T15:00", t)))
+    """Return all messages of the program in one text.
+
+    Patterns, SQL, an example of a time, HTML and a line of a shell are not messages.
+    """
+    others = re.compile(r"\\|sqlite_|excluded\.|neq|T15:00|viewBox|Content-Security|\$PATH")
+    return "\n".join(sorted(text for text in texts() if " " in text and not others.search(text)))
 
 
 def _strings(value: Any) -> list[str]:
