@@ -71,10 +71,11 @@ async def test_escape_withdraws_the_question_first_and_then_goes_back() -> None:
     app = make(link)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await settle(pilot, link)
-        await pilot.press("R", "enter", "q", "escape")
+        app.report("another message", timeout=600.0, log=False)
+        await pilot.press("enter", "q", "escape")
         await settle(pilot)
         assert app.view.details
-        # Other toasts stay.
+        assert [n.message for n in app._notifications] == ["another message"]
         assert len(app.screen.query("Toast")) == 1
         await pilot.press("escape")
         await settle(pilot)
