@@ -15,6 +15,8 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 Outside = Annotated[str, msgspec.Meta(extra={"outside": True})]
 #: Text of llmtui, of the config or about this machine. It is never changed.
 Own = Annotated[str, msgspec.Meta(extra={"outside": False})]
+#: Numbers as bytes: no text.
+Numbers = Annotated[bytes, msgspec.Meta(extra={"outside": False})]
 
 #: How a server is talked to.
 Protocol = Literal["openai", "ollama", "tgi", "custom"]

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
-from llmtui.model.base import Outside, Own, Struct
+from llmtui.model.base import Numbers, Outside, Own, Struct
 from llmtui.model.sample import Failure
 
 #: Fields of a request in s.
@@ -43,9 +43,9 @@ class RequestColumns(Struct, frozen=True):
     """
 
     count: int
-    seconds: dict[Own, bytes] = {}
-    wholes: dict[Own, bytes] = {}
-    codes: dict[Own, bytes] = {}
+    seconds: dict[Own, Numbers] = {}
+    wholes: dict[Own, Numbers] = {}
+    codes: dict[Own, Numbers] = {}
     shares: list[Own] = []
     prompts: list[Own] = []
     finish_reasons: list[Outside | None] = []

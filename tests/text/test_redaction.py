@@ -27,6 +27,7 @@ from llmtui.model import (
     redacted,
     redactor,
 )
+from llmtui.model.base import Numbers
 from llmtui.text import Redactor, is_ordinary, looks_like_key, redact
 from tests import build
 
@@ -162,7 +163,7 @@ def structs(kind: Any) -> Iterator[type[msgspec.Struct]]:
 
 def undecided(kind: Any) -> bool:
     """Whether a type contains text that is neither `Outside` nor `Own` nor one of a few words."""
-    if kind in (Outside, Own) or get_origin(kind) is Literal:
+    if kind in (Outside, Own, Numbers) or get_origin(kind) is Literal:
         return False
     return kind in (str, bytes, Any) or any(map(undecided, get_args(kind)))
 
