@@ -78,7 +78,7 @@ def _opened(store: StrPath | None) -> Iterator[Store]:
     try:
         file = paths.locate(store)
         if not file.is_file():
-            raise ReadError(f"there is no history {file}; name its file with store=")
+            raise ReadError(f"the history {file} does not exist; name its file with store=")
         opened, notes = open_store(file)
         for note in notes:
             warnings.warn(note, stacklevel=4)

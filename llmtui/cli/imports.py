@@ -49,5 +49,5 @@ def _words(run: WholeRun, store: str) -> str:
     what = load_sentence(plan) or f"{plural(plan.config.iterations, 'iteration')} at most"
     return (
         f"run {plan.run}: {origin.title}, {plural(len(plan.backends), 'backend')} ({names}{more}), {what}; unknown: "
-        f"{', '.join(origin.lacks)}; to see it: llmtui show {with_store(plan.run, store)}"
+        f"{', '.join(origin.unknown)}; to see it: llmtui show {with_store(plan.run, store)}"
     )

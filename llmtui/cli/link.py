@@ -148,7 +148,7 @@ def _say(reply: AnyReply) -> None:
 
 
 def _write(data: bytes) -> None:
-    """Write to the line. If it is gone, exit: there is no one to tell."""
+    """Write to the line. If it is closed, exit: an error could not be reported either."""
     try:
         while data:
             data = data[os.write(1, data) :]

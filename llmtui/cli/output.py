@@ -66,15 +66,17 @@ def _write(run_view: RunView, form: Format, path: Path) -> bool:
 
     try:
         remarks = form.into(run_view, path)
-    except OSError as error:
-        report(f"cannot write {path}: {error.strerror or error}")
-        return False
-    except StoreError as error:
-        report(f"cannot write {path}: {error}")
+    except (OSError, StoreError) as error:
+        _report_unwritten(path, error)
         return False
     for remark in remarks:
         report(remark)
     return True
+
+
+def _report_unwritten(path: Path, error: Exception) -> None:
+    """Report why a file or a folder could not be written."""
+    report(f"cannot write {path}: {getattr(error, 'strerror', None) or error}")
 
 
 @contextlib.contextmanager
@@ -120,10 +122,7 @@ def write_output(path: Path, text: str | Iterable[str]) -> bool:
                 file.writelines(["\n", text] if isinstance(text, str) else ["\n", *text])
         else:
             write_atomic(path, text)
-    except OSError as error:
-        report(f"cannot write {path}: {error.strerror or error}")
-        return False
-    except StoreError as error:
-        report(f"cannot write {path}: {error}")
+    except (OSError, StoreError) as error:
+        _report_unwritten(path, error)
         return False
     return True

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from llmtui.stats.metrics import MetricKey
 
 _command = functools.partial(click.command, cls=InterruptibleCommand)
+_label_option = click.option(
+    "--label", metavar="TEXT", default="", type=TEXT, help="Only runs with this text in their label."
+)
+_since_option = click.option("--since", metavar="TIME", default="", help="Only runs since then: 2026-11-22, 12h, 7d.")
 
 
 @_command()
@@ -43,10 +47,10 @@ _command = functools.partial(click.command, cls=InterruptibleCommand)
     show_default=True,
     help="The number of runs to list.",
 )
-@click.option("--label", metavar="TEXT", default="", type=TEXT, help="Only runs with this text in their label.")
+@_label_option
 @click.option("--backend", metavar="TEXT", default="", type=TEXT, help="Only runs of a backend with this in its name.")
 @click.option("--model", metavar="TEXT", default="", type=TEXT, help="Only runs of a model with this in its name.")
-@click.option("--since", metavar="TIME", default="", help="Only runs since then: 2026-11-22, 12h, 7d.")
+@_since_option
 @click.option("--json", "as_json", is_flag=True, help="Print the runs as a JSON list (llmtui explain runs).")
 @click.option("--prune", is_flag=True, help="Delete old runs: with --keep 50, --older-than 90d, or both; --yes.")
 @click.option("--keep", metavar="N", type=click.IntRange(0, 100_000), default=None, hidden=True)
@@ -199,8 +203,8 @@ def compare(
 )
 @click.option("--like", metavar="RUN", default="", type=TEXT, help="Runs like this one; by default the newest.")
 @click.option("--metric", cls=MetricOption, help="The metric, by default the one that counts:")
-@click.option("--label", metavar="TEXT", default="", type=TEXT, help="Only runs with this text in their label.")
-@click.option("--since", metavar="TIME", default="", help="Only runs since then: 2026-11-22, 12h, 7d.")
+@_label_option
+@_since_option
 @click.option("--json", "as_json", is_flag=True, help="Print the series as JSON (llmtui explain runs).")
 @store_option
 def trend(

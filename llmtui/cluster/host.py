@@ -77,7 +77,7 @@ class Host:
             return Answer(frames=self._spool.read())
 
     def run(self) -> str:
-        """Carry out commands until one ends the task, or it is no longer wanted. Return why it ended."""
+        """Carry out commands until one ends the task, or its engine is gone. Return why it ended."""
         try:
             while True:
                 try:

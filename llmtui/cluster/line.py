@@ -1,4 +1,4 @@
-"""The connection to a Dask scheduler, and what is asked of its workers through it."""
+"""The connection to a Dask scheduler, and the requests to its workers."""
 
 from __future__ import annotations
 

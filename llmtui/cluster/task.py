@@ -42,7 +42,7 @@ def hold(terms: bytes) -> str:
     given = decode_terms(terms)
     if given.version != llmtui.__version__:
         raise RuntimeError(
-            f"llmtui {llmtui.__version__} is installed there, and {given.version} here; install the same version"
+            f"llmtui {llmtui.__version__} is installed there and {given.version} here; install the same version on both"
         )
     worker = get_worker()
     host = Host(socket.gethostname(), functools.partial(_wanted, worker, given.token), worker.local_directory)

@@ -18,6 +18,7 @@ from llmtui.config.talks import MAX_THINK_S
 from llmtui.config.traces import gap_words
 from llmtui.model import Load, RunConfig
 from llmtui.model.load import Arrival
+from llmtui.model.turn import REQUESTS_A_STREAM
 from llmtui.text.format import plural
 
 #: The most streams of a level, the highest rate in requests/s, and the most levels of a run.
@@ -168,7 +169,7 @@ def remarks(load: Load) -> list[str]:
     most = max(one.streams for one in short)
     return [
         f"at {titles} a turn of {plural(load.requests, 'request')} is shorter than one answer of each stream, so its "
-        f"rates are rough or missing; use at least {4 * most} requests, or leave the number out"
+        f"rates are rough or missing; use at least {REQUESTS_A_STREAM * most} requests, or leave the number out"
     ]
 
 

@@ -22,8 +22,8 @@ def check_scheduler(workers: Workers, place: Place) -> None:
     here = host in ("localhost", "::1") or _IPV4_LOOPBACK.fullmatch(host) is not None
     if parts.scheme != "tls" and not workers.insecure_cluster and not here:
         raise ConfigError(
-            f"{key}: {workers.scheduler} is another machine, and without TLS whoever reaches it may run programs on "
-            "its workers; use tls:// (llmtui explain cluster), or allow it: --insecure-cluster"
+            f"{key}: {workers.scheduler} is another machine, and without TLS anyone who reaches it can run programs "
+            "on its workers; use tls:// (llmtui explain cluster), or allow it: --insecure-cluster"
         )
     if importlib.util.find_spec("distributed") is None:
         raise ConfigError(f"{key}: workers on other machines need Dask: pip install 'llmtui[cluster]'")

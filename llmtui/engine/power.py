@@ -93,7 +93,7 @@ def _tell(
     seconds: float | None,
     emit: Callable[[Note], None],
 ) -> None:
-    """Say once in a run why there is no energy."""
+    """Report once in a run why no energy was measured."""
     told = backend_run.power.told if backend_run.power is not None else set()
     if recording.silent and "silent" not in told:
         told.add("silent")

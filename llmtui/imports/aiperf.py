@@ -27,7 +27,7 @@ from llmtui.imports.reading import (
 from llmtui.model import Failure, Percentiles, Quantity
 from llmtui.text import sanitize
 
-LACKS = ["weights", "the machine and what else it did", "who counted the tokens"]
+UNKNOWN = ["weights", "the machine and what else it did", "who counted the tokens"]
 _UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0}
 _QUANTITIES: dict[str, Quantity] = {
     "request_latency": "latency",
@@ -117,7 +117,7 @@ def read_summary(path: Path, fields: dict[str, msgspec.Raw]) -> list[Benchmark]:
         output_tokens=tokens(path, "output_sequence_length", _scalar(path, fields, "output_sequence_length")),
         prompt_tokens=tokens(path, "input_sequence_length", _scalar(path, fields, "input_sequence_length")),
     )
-    return [_benchmark(path, fields, totals=totals, lacks=[*LACKS, "single requests"])]
+    return [_benchmark(path, fields, totals=totals, unknown=[*UNKNOWN, "single requests"])]
 
 
 def read_records(
@@ -141,9 +141,9 @@ def read_records(
     starts = [record.metadata.request_start_ns for record in measured]
     first_ns = min((start for start in starts if start is not None), default=None)
     requests = [_request(path, number, record, first_ns) for number, record in enumerate(measured, 1)]
-    lacks = LACKS if fields is not None else [*LACKS, "how the requests were sent", "the model"]
+    unknown = UNKNOWN if fields is not None else [*UNKNOWN, "how the requests were sent", "the model"]
     started = utc(first_ns / 1e9 if first_ns is not None else None)
-    return [_benchmark(summary or path, fields or {}, requests=requests, lacks=lacks, started_utc=started)]
+    return [_benchmark(summary or path, fields or {}, requests=requests, unknown=unknown, started_utc=started)]
 
 
 def _request(path: Path, number: int, record: _Record, first_ns: int | None) -> Request:

@@ -56,7 +56,7 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     """One server, or command, under one load. `name` is that of the backend, "" if the file has none.
 
     Benchmarks with the same `server` are of one, whose address and model it is; "" if that is unknown. `started_utc`
-    is when it began, "" if unknown. `lacks` is what the file does not say, in words. `requests` or `totals` has the
+    is when it began, "" if unknown. `unknown` is what the file does not say, in words. `requests` or `totals` has the
     figures.
     """
 
@@ -67,6 +67,6 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     server: str = ""
     started_utc: str = ""
-    lacks: list[str] = []
+    unknown: list[str] = []
     requests: list[Request] = []
     totals: Totals | None = None

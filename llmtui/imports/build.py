@@ -101,13 +101,13 @@ def _run(entries: list[_Entry], usual_utc: dict[Path, str]) -> WholeRun:
 
 
 def _origin(entries: list[_Entry]) -> Imported:
-    lacks = dict.fromkeys(what for entry in entries for what in entry.benchmark.lacks)
+    unknown = dict.fromkeys(what for entry in entries for what in entry.benchmark.unknown)
     versions = dict.fromkeys(entry.benchmark.version for entry in entries if entry.benchmark.version)
     return Imported(
         tool=entries[0].benchmark.tool,
         version=next(iter(versions)) if len(versions) == 1 else "",
         files=list(dict.fromkeys(sanitize(entry.path.name, 120) for entry in entries)),
-        lacks=["prompts", *(what for what in lacks if what != "prompts")],
+        unknown=["prompts", *(what for what in unknown if what != "prompts")],
     )
 
 
@@ -190,7 +190,7 @@ def _iterations(plan: Plan, entries: list[_Entry], starts: list[str]) -> list[It
 
 
 def _after(started: str, start_s: float | None) -> str:
-    """The instant so many seconds later."""
+    """Return the time `start_s` seconds after `started`."""
     if not start_s:
         return started
     at = datetime.fromisoformat(started) + timedelta(seconds=start_s)

@@ -15,7 +15,7 @@ from llmtui.imports.reading import MAX_REQUESTS, ImportRefused, decode, duration
 from llmtui.model import Failure, Percentiles, Quantity
 from llmtui.text import sanitize
 
-LACKS = ["weights", "the machine and what else it did", "gaps between tokens", "who counted the tokens"]
+UNKNOWN = ["weights", "the machine and what else it did", "gaps between tokens", "who counted the tokens"]
 _MS = 1e-3
 _QUANTITIES: dict[str, tuple[Quantity, float]] = {
     "request_latency": ("latency", 1.0),
@@ -137,13 +137,13 @@ def _benchmark(path: Path, field: str, report: _Report, of: _Benchmark, load: Lo
     settings = [each for each in (of.config, of.args, report.args, report.config) if each]
     model, target = name_in(find(settings, "model")), name_in(find(settings, "target"), 200)
     version = report.metadata.guidellm_version if report.metadata is not None else ""
-    requests, lacks, totals = _requests(path, field, of), list(LACKS), None
+    requests, unknown, totals = _requests(path, field, of), list(UNKNOWN), None
     if not requests:
         totals = _totals(path, field, of)
-        lacks.append("single requests")
+        unknown.append("single requests")
     counts = of.metrics.request_totals if of.metrics is not None else None
     if requests and counts is not None and counts.successful + counts.errored > len(requests):
-        lacks.append(f"{counts.successful + counts.errored - len(requests)} requests that are not in the file")
+        unknown.append(f"{counts.successful + counts.errored - len(requests)} requests that are not in the file")
     return Benchmark(
         tool="guidellm",
         load=load,
@@ -151,7 +151,7 @@ def _benchmark(path: Path, field: str, report: _Report, of: _Benchmark, load: Lo
         model=model,
         server=f"{target} {model}" if target else "",
         started_utc=utc(of.start_time),
-        lacks=lacks,
+        unknown=unknown,
         requests=requests,
         totals=totals,
     )

@@ -11,7 +11,7 @@ from llmtui.imports.reading import ImportRefused, decode, duration_s
 from llmtui.model import Failure
 from llmtui.text import looks_like_key, sanitize
 
-LACKS = [
+UNKNOWN = [
     "the time to first token",
     "output tokens",
     "prompts",
@@ -75,7 +75,7 @@ def read(path: Path, data: bytes) -> list[Benchmark]:
                 load=LoadOf(),
                 name=_name(own.backend if own is not None and own.backend else result.command),
                 model=sanitize(own.model, 120) if own is not None else "",
-                lacks=LACKS,
+                unknown=UNKNOWN,
                 requests=requests,
             )
         )

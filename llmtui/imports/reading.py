@@ -51,7 +51,7 @@ def read_bytes(path: Path) -> bytes:
     """Return the content of a file. Raises ImportRefused, also if it is larger than `MAX_BYTES`."""
     try:
         if not path.is_file():
-            raise ImportRefused(path, "is a folder; name a file in it" if path.is_dir() else "there is no such file")
+            raise ImportRefused(path, "is a folder; name a file in it" if path.is_dir() else "no such file")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:

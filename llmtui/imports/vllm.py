@@ -17,7 +17,7 @@ from llmtui.imports.reading import MAX_REQUESTS, ImportRefused, decode, duration
 from llmtui.model import Failure, Percentiles, Quantity
 from llmtui.text import sanitize
 
-LACKS = ["weights", "the machine and what else it did", "the address of the server", "when exactly it was measured"]
+UNKNOWN = ["weights", "the machine and what else it did", "the address of the server", "when exactly it was measured"]
 _MS = 1e-3
 _QUANTITIES: dict[str, Quantity] = {"e2el": "latency", "ttft": "ttft", "tpot": "tpot"}
 
@@ -59,7 +59,7 @@ def read(path: Path, data: bytes, fields: dict[str, msgspec.Raw]) -> list[Benchm
             load=_load(path, file),
             model=name_in(file.model_id),
             started_utc=_started(file.date),
-            lacks=LACKS if requests else [*LACKS, "single requests"],
+            unknown=UNKNOWN if requests else [*UNKNOWN, "single requests"],
             requests=requests,
             totals=None if requests else _totals(path, file, fields),
         )

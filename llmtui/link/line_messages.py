@@ -3,7 +3,7 @@
 The other end is `llmtui link` there. Each message is a line of JSON. First that end sends a `Greeting`. This end sends
 one of `Start`, `Join` and `Past`, and gets `Planned`, `Joined` or `Refused`. After `Planned` it sends an empty line,
 and the run starts. Then the events of the run follow as the engine sends them, and commands go the other way. `Ended`
-is last. An empty line is no command: it says that this end is still there.
+is last. An empty line is a heartbeat, not a command.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Joined(Struct, frozen=True, tag="joined", tag_field="line"):
 
 
 class Refused(Struct, frozen=True, tag="refused", tag_field="line"):
-    """Why there is no run, a sentence for the user, and the exit code of the command."""
+    """Why the run was refused, as a sentence for the user, and the exit code of the command."""
 
     problem: str
     exit_code: int

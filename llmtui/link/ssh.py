@@ -225,7 +225,9 @@ class Line:
         said = self.said()
         if code in (_NOT_FOUND, _NOT_EXECUTABLE):
             if program != "llmtui":
-                return LineError(f"{host}: there is no program {sanitize(program, 80)} that can be run", asks=True)
+                return LineError(
+                    f"{host}: the program {sanitize(program, 80)} does not exist or cannot be run", asks=True
+                )
             return LineError(
                 f"llmtui is not on the PATH of {host}; install it there (pipx install llmtui), or say where it is, as "
                 "in --on-command '~/llmtui/.venv/bin/llmtui'",

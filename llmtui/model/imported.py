@@ -9,13 +9,13 @@ class Imported(Struct, frozen=True):
     """What measured a run, and what is unknown of it.
 
     `tool` is its name ("hyperfine"), `version` what the file says of it, `files` are the names of the files, and
-    `lacks` what they do not say, in words: of such a thing nothing may be compared.
+    `unknown` what they do not say, in words: of such a thing nothing may be compared.
     """
 
     tool: Own
     version: Outside = ""
     files: list[str] = []
-    lacks: list[Own] = []
+    unknown: list[Own] = []
 
     @property
     def title(self) -> str:

@@ -28,6 +28,8 @@ DRIFT_P = 0.05
 #: A closed loop has no rates over a window that is shorter than this share of an answer: its few requests are sent at
 #: one moment, and what ends or arrives in such a window depends on where it lies.
 SHORT_WINDOW = 0.5
+#: As many requests for each stream are enough for one.
+REQUESTS_A_STREAM = 4
 
 
 class Percentiles(Struct, frozen=True):

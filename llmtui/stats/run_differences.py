@@ -94,9 +94,9 @@ def general_differences(a: Side, b: Side) -> Iterator[Check]:
 def _origins(a: Imported | None, b: Imported | None) -> Check:
     """That another tool measured a run, of which settings, machine and conditions are unknown: they may differ."""
     origins = each({"A": a.title if a is not None else "llmtui", "B": b.title if b is not None else "llmtui"})
-    lacks = [what for of in (a, b) if of is not None for what in of.lacks]
+    unknown = [what for of in (a, b) if of is not None for what in of.unknown]
     text = f"measured by different tools: {origins}" if (a is None) != (b is None) else f"measured by: {origins}"
-    missing = f"; unknown: {listed(dict.fromkeys(lacks))}; a difference may come from any of it" if lacks else ""
+    missing = f"; unknown: {listed(dict.fromkeys(unknown))}; a difference may come from any of it" if unknown else ""
     return _check("imported", "warning", f"{text}{missing}", "measure both with llmtui to know")
 
 

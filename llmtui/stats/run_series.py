@@ -135,7 +135,7 @@ def _point(
 
 
 def _changes(last: RunOfSeries, run: RunOfSeries, backend: str) -> Iterator[Changed]:
-    """What differs between two runs that are neighbours in a series. What one of them does not know is no change."""
+    """What differs between two successive runs of a series. A value that one of them lacks does not count."""
     was, now = (of.states.get(backend, BackendState(name=backend)) for of in (last, run))
     for what, first, second in (
         ("version", was.version, now.version),

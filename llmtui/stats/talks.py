@@ -24,7 +24,7 @@ class Talks:
             return
         self._thought_s += sample.thought_s or 0.0
         if not sample.ok:
-            # The end of a turn that was stopped is no fault of the server.
+            # The server is not at fault if the turn was stopped.
             self._failed += sample.error is not None and sample.error.kind != "stopped"
         elif not sample.loaded:
             self._by_turn[sample.talk_turn].add(sample)

@@ -99,7 +99,7 @@ def test_the_code_of_the_manual_runs(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("LLMTUI_STORE", str(folder / "history.db"))
     frames: list[Any] = []
     if "pandas" not in sys.modules:
-        # It is no dependency. What it takes is a list of dicts with the same keys.
+        # pandas is not a dependency. It takes a list of dicts with the same keys.
         monkeypatch.setitem(sys.modules, "pandas", types.SimpleNamespace(DataFrame=frames.append))
     printed: list[str] = []
     names: dict[str, Any] = {"print": lambda *words: printed.append(" ".join(map(str, words)))}
@@ -116,7 +116,7 @@ def test_what_cannot_be_read_is_said_in_words(folder: Path, tmp_path: Path) -> N
     (tmp_path / "newer.json").write_text((folder / "run.json").read_text().replace('_version": 1', '_version": 2', 1))
     cases: list[tuple[str | Path, Path | None, str]] = [
         ("nope", folder / "history.db", "no run 'nope' in the history"),
-        ("last", tmp_path / "none.db", "there is no history"),
+        ("last", tmp_path / "none.db", "none.db does not exist; name its file"),
         ("gone.json", None, "cannot read gone.json: No such file"),
         (folder / "history.db", None, "is a history; name one of its runs"),
         *((tmp_path / name, None, "is not a run of") for name in ("half.json", "other.json", "empty.jsonl")),

@@ -96,7 +96,7 @@ class Recording:
         self._began_s = 0.0
         #: When `stop` was called, on the monotonic clock.
         self.ended_s = 0.0
-        #: Why there is no energy: the names of the meters that did not answer, and whether it was too short.
+        #: Why no energy was measured: the names of the meters that did not answer, and whether it was too short.
         self.silent: list[str] = []
         self.too_short = False
 

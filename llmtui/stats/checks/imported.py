@@ -24,4 +24,4 @@ def imported(race: Race) -> Iterator[Check]:
 
 def unknown(of: Imported) -> str:
     """What is unknown of an imported run: "unknown: the prompt, the weights and the machine"."""
-    return f"unknown: {listed(of.lacks)}" if of.lacks else "nothing is unknown"
+    return f"unknown: {listed(of.unknown)}" if of.unknown else "nothing is unknown"

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 
 from llmtui.model import Turn
-from llmtui.model.turn import DRIFT_P
+from llmtui.model.turn import DRIFT_P, REQUESTS_A_STREAM
 from llmtui.stats.at_load import AtLoad
 from llmtui.stats.buckets import pooled
 from llmtui.stats.checks.base import VOID_SHARE, Check, Entry, Race, alike, each, listed, of
@@ -156,7 +156,8 @@ def short_windows(race: Race) -> Iterator[Check]:
             level="void",
             backends=list(found),
             text=f"turns were shorter than half of an answer, so they have no rates: {each(found)}",
-            todo=f"set more requests in [load]: {4 * race.at.level.streams} are enough, or leave the number out",
+            todo=f"set more requests in [load]: {REQUESTS_A_STREAM * race.at.level.streams} are enough, or leave the "
+            "number out",
             spoils=[key for key, metric in METRICS.items() if metric.of_turn and metric.rate],
         )
 

@@ -45,7 +45,7 @@ def rows_of(marks: Sequence[FoundMark], rows: int) -> int:
 
 
 def on_axis(line: Line, marks: Sequence[FoundMark], levels: int, width: int, columns: int, ascii_only: bool) -> Line:
-    """Put the marks and their intervals on the line of the axis, where there is no room below it."""
+    """Draw the marks and their intervals on the axis itself, if no row below it is free."""
     taken: set[int] = set()
     for mark in marks:
         if mark.low is not None:
