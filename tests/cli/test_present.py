@@ -145,14 +145,14 @@ async def test_names_and_models_of_servers_are_sanitized(here: Here) -> None:
 
 
 @pytest.mark.slow
-async def test_servers_that_do_not_reply_take_less_than_two_seconds(here: Here) -> None:
+async def test_servers_that_do_not_reply_take_a_few_seconds(here: Here) -> None:
     async with scripted([HANG]) as silent:
         here.servers.append(silent)
         await here.add(ollama("smollm2:135m"))
         await here.complete(default_plan("Ollama"))  # imports
         began = time.monotonic()
         plan = await here.complete(default_plan("Ollama"))
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 10.0, "it takes 1.2 s on an idle machine"
     assert [b.name for b in plan.backends] == ["Ollama"]
 
 

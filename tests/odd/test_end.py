@@ -19,8 +19,8 @@ from llmtui.wire import dialect_for
 from tests.odd.running import answer_of, config_for, figures_of, run
 from tests.odd.server import ITL_S, MODEL, TOKENS, TTFT_S, Reply, Request, chunk, delta, odd, usage
 
-#: Far more than an answer takes, and far less than the timeout.
-SOON_S = 1.5
+#: Far more than an answer takes, and less than the timeout of a request, 5 s.
+SOON_S = 4.0
 TEXT = "".join(f" w{n}" for n in range(TOKENS))
 TOOK_S = TTFT_S + (TOKENS - 1) * ITL_S
 
@@ -262,16 +262,20 @@ def document(after: After, *headers: str, pause_s: float = 0.0) -> Callable[[Rep
     ],
     ids=["open", "open, with a pause", "blanks", "wrong length", "wrong length, closed"],
 )
-async def test_a_document_ends_when_its_json_does(after: After, headers: tuple[str, ...], pause_s: float) -> None:
+async def test_a_document_ends_when_its_json_does(
+    after: After, headers: tuple[str, ...], pause_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """proxy.py #1062: neither a length nor an end of the connection."""
+    monkeypatch.setattr(ending, "SILENCE_S", 0.45)
     with odd(document(after, *headers, pause_s=pause_s)) as server:
         answer, numbers = await figures_of(server.url, stream=False)
     assert (answer.text, answer.streamed, numbers.output_tokens) == (TEXT, False, TOKENS)
-    assert TTFT_S + pause_s < numbers.latency_s < TTFT_S + pause_s + 0.15
+    assert TTFT_S + pause_s < numbers.latency_s < TTFT_S + pause_s + 0.4
 
 
-async def test_ollamas_last_line_ends_the_answer() -> None:
+async def test_ollamas_last_line_ends_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """flock #287: Ollama's stream over a connection that stays open."""
+    monkeypatch.setattr(ending, "SILENCE_S", 30.0)
 
     def chat(reply: Reply, request: Request) -> None:
         reply.head("200 OK", "application/x-ndjson")
@@ -285,7 +289,7 @@ async def test_ollamas_last_line_ends_the_answer() -> None:
     with odd(chat) as server:
         began = time.monotonic()
         answer, numbers = await figures_of(server.url, protocol="ollama")
-        assert time.monotonic() - began < 0.2, "its last line ends the answer at once"
+        assert time.monotonic() - began < SOON_S, "its last line ends the answer"
     assert (answer.text, numbers.output_tokens) == (" w0 w1 w2 w3", 4)
 
 
@@ -319,6 +323,6 @@ def test_a_run_loses_nothing_to_a_connection_that_stays_open(tmp_path: Path) -> 
     with odd(chat) as server:
         began = time.monotonic()
         outcome = run(tmp_path, config_for(server.url, iterations=5))
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 30, "five timeouts of 10 s"
     assert outcome.code == 0, outcome.stderr
     assert all(TOOK_S * 0.9 < row["latency_s"] < SOON_S / 2 for row in outcome.iterations)

@@ -94,10 +94,10 @@ def test_other_models(name: str, wanted: str) -> None:
 
 @pytest.mark.parametrize("part", ["-q4", "-", "a", "1.", "-it-", "/", ":latest"])
 def test_a_name_of_any_length_is_decided_at_once(part: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     for count in (40, 100_000):
         same_model(part * count, part * count + "x")
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,6 @@ def test_the_folder_of_a_file_is_not_part_of_its_name(name: str, shown: str) -> 
 
 
 def test_a_name_of_a_hostile_history_takes_no_time() -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     assert model_family(".bin" * 100_000) == ""
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 1

@@ -96,9 +96,9 @@ def test_a_truncated_secret_is_redacted_unless_a_word_is_left() -> None:
 def test_redaction_is_linear() -> None:
     key = "sk-0123456789abcdef"
     for piece in ("sk-01234…", "sk-01234", "sk-01\x00"):
-        began = time.monotonic()
+        began = time.thread_time()
         Redactor([key])(piece * 100_000)
-        assert time.monotonic() - began < 2.0
+        assert time.thread_time() - began < 2.0
 
 
 def plan_with(key: str = "", header: str = "", **fields: Any) -> Plan:
