@@ -189,6 +189,7 @@ def init(file: Path | None, force: bool, to_stdout: bool) -> None:
     help="Port to listen on, 8321 by default; 0: any free one.",
 )
 @click.option("--metrics", is_flag=True, hidden=True)
+@click.option("--metrics-token-file", "token_file", metavar="FILE", type=FILE, hidden=True)
 @label_option
 @store_option
 def serve(
@@ -198,6 +199,7 @@ def serve(
     host: str,
     port: int,
     metrics: bool,
+    token_file: Path | None,
     label: str,
     store: str,
     **changes: Any,
@@ -206,6 +208,8 @@ def serve(
 
     Closing them does not end the run; Control-C does.
     """
+    if token_file is not None and not metrics:
+        refuse("--metrics-token-file is for --metrics; add that")
     settings, plan = plan_from(words, model, only, changes)
     try:
         with ExitOnInterrupt():
@@ -214,7 +218,18 @@ def serve(
         if error.name is None or error.name.partition(".")[0] not in ("textual_serve", "aiohttp"):
             raise
         refuse("serve needs further packages; try: pip install 'llmtui[serve]'")
-    sys.exit(pages.serve(plan, settings.ui, host=host, port=port, store=store, label=label, metrics=metrics))
+    sys.exit(
+        pages.serve(
+            plan,
+            settings.ui,
+            host=host,
+            port=port,
+            store=store,
+            label=label,
+            metrics=metrics,
+            token_file=token_file,
+        )
+    )
 
 
 def _complete_topic(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:

@@ -29,9 +29,11 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 #: Longer words of the protocols and of llmtui's options and screens, which our own messages contain.
 _PROTOCOL_WORDS = frozenset(
     {
+        "--metrics-token-file",
         "--percentile-metrics",
         "/sys/class/powercap/intel-rapl",
         "/v1/chat/completions",
+        "LLMTUI_METRICS_TOKEN",
         "X-Content-Type-Options",
         "application/octet-stream",
         "application/openmetrics-text",

@@ -23,14 +23,21 @@ from llmtui.cli.serve.pages import _parse, packet
 from tests.cli import chromium
 from tests.cli.served import DEADLINE_S, Served, page_of, serving
 from tests.engine.helpers import assert_gone, process_tree
+from tests.hostile.raw_requests import answer_to_stranger, head, with_token
+from tests.hostile.strangers import needs_root
 
 DONE = "the run is done"
+METRICS_TOKEN = "a-token-that-stays-the-same-for-weeks"
 
 
 @pytest.fixture(scope="module")
 def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A run that lasts as long as the tests of this module."""
-    with serving(tmp_path_factory.mktemp("going"), 100_000, "--metrics") as served:
+    folder = tmp_path_factory.mktemp("going")
+    file = folder / "metrics-token"
+    file.write_text(f"{METRICS_TOKEN}\n")
+    file.chmod(0o600)
+    with serving(folder, 100_000, "--metrics", "--metrics-token-file", str(file)) as served:
         yield served
 
 
@@ -101,6 +108,38 @@ async def test_metrics_follow_the_rules_of_the_pages(going: Served) -> None:
             text = await response.text()
     assert re.search(r'^llmtui_iterations_total\{backend="alpha",outcome="finished"\} \d+$', text, re.MULTILINE)
     assert text.endswith("# EOF\n") and going.token not in text
+
+
+async def test_the_token_of_metrics_opens_nothing_else(going: Served) -> None:
+    bearer = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+    asked = {
+        ("/metrics", METRICS_TOKEN): 200,
+        ("/metrics", METRICS_TOKEN + "x"): 403,
+        ("/", METRICS_TOKEN): 403,
+        ("/ws", METRICS_TOKEN): 403,
+        ("/static/js/textual.js", METRICS_TOKEN): 403,
+    }
+    async with ClientSession() as session:
+        for (path, token), status in asked.items():
+            async with session.get(f"{going.url}{path}?token={token}") as response:
+                assert response.status == status, path
+        for path, status in (("/metrics", 200), ("/", 403)):
+            async with session.get(f"{going.url}{path}", headers=bearer) as response:
+                assert response.status == status
+                assert "Set-Cookie" not in response.headers
+        async with session.get(f"{going.url}/metrics", headers=bearer | {"Host": "evil.example"}) as response:
+            assert response.status == 403
+    assert METRICS_TOKEN not in going.err
+
+
+@needs_root
+def test_another_user_can_only_scrape(going: Served) -> None:
+    address = ("127.0.0.1", going.port)
+    bearer, close = f"Authorization: Bearer {METRICS_TOKEN}", "Connection: close"
+    assert b"llmtui_run_info" in answer_to_stranger(address, head(going, "/metrics", bearer, close))
+    for path in ("/metrics", "/"):
+        refused = answer_to_stranger(address, with_token(going, path, close))
+        assert refused.startswith(b"HTTP/1.1 403") and b"another user of this machine" in refused
 
 
 @pytest.mark.parametrize("headers", [{"origin": "https://evil.example"}, {"Host": "evil.example"}, {"origin": "null"}])

@@ -152,7 +152,7 @@ async def test_monitors_of_reset_connections_exit(going: Served) -> None:
 def test_errors_are_a_few_lines_without_the_token() -> None:
     said: list[str] = []
     logger = logging.Logger("of a library")
-    logger.addHandler(Faults(said.append, "SECRET"))
+    logger.addHandler(Faults(said.append, ["SECRET"]))
     for number in range(3):
         logger.error("Task %s failed\x1b[31m for SECRET\nTraceback", number)
     for error in (ConnectionResetError("gone"), BadHttpMessage("of the other side")):

@@ -21,6 +21,8 @@ from llmtui.text import sanitize
 
 #: The kernel's table is read again if it lacks a row: a row can be missed while other connections change.
 READINGS = 3
+#: The path that programs scrape.
+METRICS = "/metrics"
 #: A name or an address, and a port, without characters that parsers treat differently.
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?", re.ASCII)
 
@@ -45,13 +47,25 @@ class Access:
     Listening on loopback is not enough: every user and every web page on this machine can reach the port.
     """
 
-    def __init__(self, served: str) -> None:
-        """`served` is the value of --host, which is accepted in the Host header."""
+    def __init__(self, served: str, metrics_token: str = "") -> None:
+        """`served` is the value of --host, which is accepted in the Host header. `metrics_token` opens /metrics alone,
+        "" if there is none."""
         self.token = secrets.token_urlsafe(32)
+        self._metrics_token = metrics_token
         self._served = served
 
-    def refusal(self, request: web.BaseRequest) -> Refusal | None:
-        """Return why `request` is refused, or None."""
+    @property
+    def for_weeks(self) -> bool:
+        """Whether /metrics has a token of its own, with which other users of this machine may scrape it."""
+        return bool(self._metrics_token)
+
+    @property
+    def secrets(self) -> list[str]:
+        """What no message may contain."""
+        return [token for token in (self.token, self._metrics_token) if token]
+
+    def refusal(self, request: web.BaseRequest, *, own: bool = True) -> Refusal | None:
+        """Return why `request` is refused, or None. `own`: its connection is not another user's of this machine."""
         hosts, origins = request.headers.getall("Host", []), request.headers.getall("Origin", [])
         if len(hosts) != 1 or len(origins) > 1:
             return Refusal(400, "the request must name one Host and at most one Origin")
@@ -60,9 +74,22 @@ class Access:
             return Refusal(400, "the request must ask for a path")
         if refused := foreign(hosts[0], origins[0] if origins else None, self._served):
             return refused
+        if request.path == METRICS and self._for_metrics(request):
+            return None
+        if not own:
+            return Refusal(403, "another user of this machine can only scrape /metrics, with the token of that")
         if not (self.in_query(request) or self._in_cookie(request)):
             return Refusal(403, "open the address that `llmtui serve` printed, which contains the token of this run")
         return None
+
+    def _for_metrics(self, request: web.BaseRequest) -> bool:
+        """Whether the request has the token of /metrics, in its header or in the query string."""
+        if not self._metrics_token:
+            return False
+        words = [header.partition(" ") for header in request.headers.getall("Authorization", [])]
+        given = [token.strip() for scheme, _, token in words if scheme.lower() == "bearer"]
+        given += request.query.getall("token", [])
+        return any(_same(token, self._metrics_token) for token in given)
 
     def in_query(self, request: web.BaseRequest) -> bool:
         """Whether the query string contains the token."""
@@ -79,7 +106,11 @@ class Access:
         return any(key.strip() == name and self._is_token(value.strip()) for key, _, value in pairs)
 
     def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
+        return _same(given, self.token)
+
+
+def _same(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
 
 
 def _cookie_name(request: web.BaseRequest) -> str:

@@ -11,6 +11,7 @@ import ipaddress
 import os
 import signal
 import socket
+from pathlib import Path
 
 from aiohttp import web
 
@@ -20,6 +21,7 @@ from llmtui.cli.run import end_run
 from llmtui.cli.serve.access import Access
 from llmtui.cli.serve.connections import Connections, Limits
 from llmtui.cli.serve.faults import one_line_each
+from llmtui.cli.serve.metrics_token import metrics_token
 from llmtui.cli.serve.pages import LEAVE_S, Pages
 from llmtui.config.schema import UiConfig
 from llmtui.interrupts import Interruption
@@ -38,13 +40,24 @@ IDLE_S = 75.0
 
 
 def serve(
-    plan: Plan, ui: UiConfig, *, host: str, port: int, store: str = "", label: str = "", metrics: bool = False
+    plan: Plan,
+    ui: UiConfig,
+    *,
+    host: str,
+    port: int,
+    store: str = "",
+    label: str = "",
+    metrics: bool = False,
+    token_file: Path | None = None,
 ) -> int:
     """Start an engine for `plan` and serve pages that show it, until interrupted or the engine ends. Return the exit
-    code, as `run` does. With `metrics` there is /metrics too, under the same rules.
+    code, as `run` does. With `metrics` there is /metrics too, under the same rules, but for a token of its own
+    (llmtui.cli.serve.metrics_token), which may be in `token_file`.
 
-    Raises EngineError, and UsageError if `host` and `port` (0: a free one) cannot be used.
+    Raises EngineError, and UsageError if `host` and `port` (0: a free one) or the token cannot be used.
     """
+    token = metrics_token(token_file, report)
+    access = Access(host, token if metrics else "")
     try:
         listener = _listen(host, port)
     except OSError as error:
@@ -54,7 +67,7 @@ def serve(
     with listener, Interruption(signal.SIGHUP) as interruption:
         engine = EngineProcess.start(plan, store, label=label, prompt_index=index_for(plan.prompts))
         try:
-            return asyncio.run(_serve(plan, ui, host, listener, engine, interruption, metrics))
+            return asyncio.run(_serve(plan, ui, access, listener, engine, interruption, metrics))
         finally:
             engine.kill()
 
@@ -78,7 +91,7 @@ def _listen(host: str, port: int) -> socket.socket:
 async def _serve(
     plan: Plan,
     ui: UiConfig,
-    host: str,
+    access: Access,
     listener: socket.socket,
     engine: EngineProcess,
     interruption: Interruption,
@@ -92,8 +105,7 @@ async def _serve(
     os.nice(5)
     run_view = RunView(plan, keep=0)
     follower = asyncio.create_task(_follow(run_view, client))
-    access = Access(host)
-    with one_line_each(report, access.token):
+    with one_line_each(report, access.secrets):
         await _serve_pages(engine, ui, access, listener, interruption, follower, run_view if metrics else None)
     done = run_view.run.phase == "done"
     if follower.done() and not done:
@@ -120,8 +132,8 @@ async def _serve_pages(
     Programs can scrape the figures of `scraped`, if it is given.
     """
     limits = Limits.of_this_process()
-    connections = Connections(listener, limits, report)
-    pages = Pages(engine.socket, ui, access, connections.admit, limits.pages, scraped)
+    connections = Connections(listener, limits, report, others=access.for_weeks)
+    pages = Pages(engine.socket, ui, access, connections, limits.pages, scraped)
     # Request bodies are neither decompressed nor read: no request has one.
     runner = web.AppRunner(
         pages.application(),
@@ -136,7 +148,8 @@ async def _serve_pages(
     accepting = asyncio.create_task(connections.accept(runner.server))
     _print_address(listener, access.token)
     if scraped is not None:
-        report("Prometheus can scrape /metrics there, with the same token (llmtui explain report)")
+        which = "the token that you gave" if access.for_weeks else "the same token"
+        report(f"Prometheus can scrape /metrics there, with {which} (llmtui explain report)")
     try:
         await interruption.or_done(follower)
         if interruption.is_set():

@@ -12,6 +12,7 @@ import os
 import resource
 import socket
 import struct
+import weakref
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Self
 
@@ -29,6 +30,8 @@ _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 #: Files that this process opens besides connections and pages: static files, the pipes of a new process.
 _OTHER_FILES = 16
 _FILES_PER_PAGE = 3
+#: As many connections of other users of this machine may wait, so that they leave room for the user's own.
+_WAITING_OF_OTHERS = 4
 
 Reporter = Callable[[str], None]
 
@@ -66,13 +69,18 @@ def _within(least: int, number: int, most: int) -> int:
 class Connections:
     """Accepts connections on a listener and passes them to a web server."""
 
-    def __init__(self, listener: socket.socket, limits: Limits, report: Reporter) -> None:
-        """`report` prints a message to the user. Each message is printed once."""
+    def __init__(self, listener: socket.socket, limits: Limits, report: Reporter, *, others: bool = False) -> None:
+        """`report` prints a message to the user. Each message is printed once.
+
+        `others`: connections of other users of this machine are accepted too, and `is_own` tells which they are.
+        """
         listener.setblocking(False)
         self._listener = listener
         self._limits = limits
         self._report = report
         self._reported: set[str] = set()
+        self._others = others
+        self._of_others = weakref.WeakSet[asyncio.BaseTransport]()
         self._open: dict[asyncio.BaseTransport, socket.socket] = {}
         #: Connections without an accepted request, oldest first, with the timers that drop them.
         self._waiting: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
@@ -92,8 +100,8 @@ class Connections:
             while accepted and (fault := self._no_file_left()) is not None:
                 await self._cannot_accept(fault)
                 _reset(accepted.pop()[0])
-            for connection in self._own(accepted):
-                await self._hand_over(connection, server)
+            for connection, own in self._allowed(accepted):
+                await self._hand_over(connection, server, own)
             # A flood can use at most two thirds of the time. The open pages and the benchmark need the rest.
             await asyncio.sleep((loop.time() - started) / 2)
 
@@ -101,6 +109,10 @@ class Connections:
         """Mark this connection as accepted: one of its requests has passed all checks."""
         if transport is not None and (timer := self._waiting.pop(transport, None)) is not None:
             timer.cancel()
+
+    def is_own(self, transport: asyncio.BaseTransport | None) -> bool:
+        """Whether this connection is not another user's of this machine."""
+        return transport not in self._of_others
 
     def drop_waiting(self, most_left: int = 0) -> None:
         """Drop the oldest waiting connections until at most `most_left` are left."""
@@ -134,8 +146,9 @@ class Connections:
         # Any other error is of a connection that was closed before it was accepted.
         await asyncio.sleep(_PAUSE_S)
 
-    def _own(self, accepted: list[tuple[socket.socket, tuple[str, int]]]) -> list[socket.socket]:
-        """Return the connections of this user. Reset the others before a byte of them is read."""
+    def _allowed(self, accepted: list[tuple[socket.socket, tuple[str, int]]]) -> list[tuple[socket.socket, bool]]:
+        """Return the connections that are allowed, and whether they are not another user's. Reset the others before a
+        byte of them is read."""
         connected: dict[socket.socket, Connected] = {}
         for connection, peer in accepted:
             try:
@@ -144,16 +157,18 @@ class Connections:
             except (OSError, ValueError):
                 connection.close()
         owner_of = dict(zip(connected, owners(list(connected.values())), strict=True))
-        if Owner.ANOTHER_USER in owner_of.values():
+        allowed = {Owner.ALLOWED, Owner.ANOTHER_USER} if self._others else {Owner.ALLOWED}
+        if Owner.ANOTHER_USER in owner_of.values() and not self._others:
             self._report_once("refused a connection of another user of this machine; further ones are refused silently")
         for connection, owner in owner_of.items():
-            if owner is not Owner.ALLOWED:
+            if owner not in allowed:
                 _reset(connection)
-        return [connection for connection, owner in owner_of.items() if owner is Owner.ALLOWED]
+        return [(each, owner is Owner.ALLOWED) for each, owner in owner_of.items() if owner in allowed]
 
-    async def _hand_over(self, connection: socket.socket, server: web.Server) -> None:
+    async def _hand_over(self, connection: socket.socket, server: web.Server, own: bool) -> None:
         self._make_room()
-        if len(self._open) >= self._limits.connections:
+        crowded = not own and len(self._of_others & self._waiting.keys()) >= _WAITING_OF_OTHERS
+        if crowded or len(self._open) >= self._limits.connections:
             _reset(connection)
             return
         loop = asyncio.get_running_loop()
@@ -162,6 +177,8 @@ class Connections:
         except OSError:
             connection.close()  # the peer has closed it
             return
+        if not own:
+            self._of_others.add(transport)
         self._open[transport] = connection
         self._waiting[transport] = loop.call_later(PATIENCE_S, self._drop, transport)
 

@@ -18,12 +18,12 @@ _CLIENT_ERRORS = (HttpProcessingError, RequestPayloadError, PayloadAccessError, 
 
 
 class Faults(logging.Handler):
-    """Reports each distinct error that a library logs once, on one line, with `secret` redacted."""
+    """Reports each distinct error that a library logs once, on one line, with `secrets` redacted."""
 
-    def __init__(self, report: Callable[[str], None], secret: str) -> None:
+    def __init__(self, report: Callable[[str], None], secrets: list[str]) -> None:
         super().__init__(logging.ERROR)
         self._report = report
-        self._secret = secret
+        self._secrets = secrets
         self._reported: set[tuple[object, ...]] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -40,7 +40,7 @@ class Faults(logging.Handler):
         with contextlib.suppress(Exception):
             text = f"{type(error).__name__}: {error}" if error else record.getMessage()
             last = "; further errors are not shown" if len(self._reported) == MOST_LINES else ""
-            self._report(f"error in serve: {sanitize(redact(text, [self._secret]), 200)}{last}")
+            self._report(f"error in serve: {sanitize(redact(text, self._secrets), 200)}{last}")
 
 
 def _place(error: BaseException | None) -> tuple[str, int] | None:
@@ -52,9 +52,9 @@ def _place(error: BaseException | None) -> tuple[str, int] | None:
 
 
 @contextlib.contextmanager
-def one_line_each(report: Callable[[str], None], secret: str) -> Iterator[None]:
+def one_line_each(report: Callable[[str], None], secrets: list[str]) -> Iterator[None]:
     """Pass the errors that libraries (aiohttp, asyncio) log to `report`, a line each."""
-    handler = Faults(report, secret)
+    handler = Faults(report, secrets)
     logging.getLogger().addHandler(handler)
     try:
         yield

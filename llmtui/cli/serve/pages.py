@@ -18,7 +18,8 @@ import msgspec
 import textual_serve
 from aiohttp import WSMsgType, web
 
-from llmtui.cli.serve.access import Access
+from llmtui.cli.serve.access import METRICS, Access
+from llmtui.cli.serve.connections import Connections
 from llmtui.config.schema import UiConfig
 from llmtui.runview.run import RunView
 from llmtui.ui import themes
@@ -41,23 +42,28 @@ _GREETING = b"__GANGLION__\n"
 _LOG = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Admit = Callable[[asyncio.BaseTransport | None], None]
 
 
 class Pages:
     """The web application: the page, its static files, and a monitor process behind the websocket of each open page."""
 
     def __init__(
-        self, engine: Path, ui: UiConfig, access: Access, admit: Admit, most: int, scraped: RunView | None = None
+        self,
+        engine: Path,
+        ui: UiConfig,
+        access: Access,
+        connections: Connections,
+        most: int,
+        scraped: RunView | None = None,
     ) -> None:
-        """`admit` is called with the connection of each accepted request; at most `most` pages may be open.
+        """`connections` are those of the requests; at most `most` pages may be open.
 
         With `scraped` there is /metrics, with the figures of this run.
         """
         self._engine = engine
         self._options = msgspec.json.encode(msgspec.structs.replace(ui, theme=ui.theme or "dark")).decode()
         self._access = access
-        self._admit = admit
+        self._connections = connections
         self._most = most
         self._scraped = scraped
         self._theme = themes.LIGHT if ui.theme == "light" else themes.DARK
@@ -77,7 +83,7 @@ class Pages:
         application.router.add_get("/ws", self._websocket, allow_head=False)
         application.router.add_get("/static/{name:.+}", self._static)
         if self._scraped is not None:
-            application.router.add_get("/metrics", self._metrics)
+            application.router.add_get(METRICS, self._metrics)
         return application
 
     async def close(self) -> None:
@@ -86,16 +92,16 @@ class Pages:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if refused := self._access.refusal(request):
+        if refused := self._access.refusal(request, own=self._connections.is_own(request.transport)):
             refusal = web.Response(status=refused.status, text=f"llmtui: refused: {refused.why}\n")
             refusal.force_close()
             return refusal
-        self._admit(request.transport)
+        self._connections.admit(request.transport)
         response = await handler(request)
         if not response.prepared:
             response.headers.update(HEADERS)
             response.headers["Cache-Control"] = (
-                "no-store" if request.path in ("/", "/metrics") else "private, max-age=3600"
+                "no-store" if request.path in ("/", METRICS) else "private, max-age=3600"
             )
         return response
 
