@@ -7,8 +7,9 @@ llmtui's TPOT; the gaps between chunks are llmtui's ITL.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -19,6 +20,8 @@ from llmtui.imports.reading import (
     decode,
     duration_s,
     find,
+    lines_of,
+    local_time,
     name_in,
     read_bytes,
     tokens,
@@ -34,7 +37,10 @@ _QUANTITIES: dict[str, Quantity] = {
     "time_to_first_token": "ttft",
     "inter_token_latency": "tpot",
 }
+#: The first versions called it otherwise.
+_OLD_NAMES = {"time_to_first_token": "ttft"}
 _ARRIVALS = {"constant": "constant", "gamma": "gamma"}
+_KNOWN_PHASES = ("concurrency", "poisson", "gamma", "constant")
 
 
 class _Value(msgspec.Struct):
@@ -44,9 +50,21 @@ class _Value(msgspec.Struct):
 
 class _Metadata(msgspec.Struct):
     request_start_ns: int | None = None
-    request_end_ns: int | None = None
-    benchmark_phase: str = "profiling"
+    benchmark_phase: str = ""
     was_cancelled: bool = False
+    #: As the first versions called the start and the phase.
+    timestamp_ns: int | None = None
+    credit_phase: str = ""
+
+    @property
+    def start_ns(self) -> int | None:
+        """When it was sent, on the Unix clock."""
+        return self.request_start_ns if self.request_start_ns is not None else self.timestamp_ns
+
+    @property
+    def warmup(self) -> bool:
+        """Whether it was sent before the measuring."""
+        return (self.benchmark_phase or self.credit_phase) == "warmup"
 
 
 class _Error(msgspec.Struct):
@@ -117,58 +135,77 @@ def read_summary(path: Path, fields: dict[str, msgspec.Raw]) -> list[Benchmark]:
         output_tokens=tokens(path, "output_sequence_length", _scalar(path, fields, "output_sequence_length")),
         prompt_tokens=tokens(path, "input_sequence_length", _scalar(path, fields, "input_sequence_length")),
     )
-    return [_benchmark(path, fields, totals=totals, unknown=[*UNKNOWN, "single requests"])]
+    unknown = [*UNKNOWN, "single requests"]
+    began = decode(path, fields["start_time"], str | None, "start_time: ") if "start_time" in fields else ""  # type: ignore[arg-type]
+    if (at := local_time(began)) is not None:
+        unknown.append("when exactly it was measured")
+    started = utc(at.timestamp() if at is not None else None)
+    return [_benchmark(path, fields, totals=totals, unknown=unknown, started_utc=started)]
 
 
 def read_records(
     path: Path, data: bytes, summary: Path | None = None, fields: dict[str, msgspec.Raw] | None = None
 ) -> list[Benchmark]:
-    """Read a file of requests, with the `fields` of its summary. Raises ImportRefused."""
-    records: list[_Record] = []
-    decoder = msgspec.json.Decoder(_Record)
-    for number, line in enumerate(data.splitlines(), 1):
-        if not line.strip():
+    """Read a file of requests, with the `fields` of its summary. Raises ImportRefused.
+
+    One record is in memory at a time: its gaps are many more numbers than the request that is made of it has.
+    """
+    starts: list[int | None] = []
+    unplaced: list[Request] = []
+    for number, record in _records(path, data):
+        if record.metadata.warmup:
             continue
-        if len(records) == MAX_REQUESTS:
+        if len(unplaced) == MAX_REQUESTS:
             raise ImportRefused(path, f"has more than {MAX_REQUESTS} requests")
-        try:
-            records.append(decoder.decode(line))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            records.append(decode(path, line, _Record, f"line {number}: "))
-    measured = [record for record in records if record.metadata.benchmark_phase != "warmup"]
-    if not measured:
+        starts.append(record.metadata.start_ns)
+        unplaced.append(_request(path, number, record))
+    if not unplaced:
         raise ImportRefused(path, "has no requests of the profiling phase")
-    starts = [record.metadata.request_start_ns for record in measured]
     first_ns = min((start for start in starts if start is not None), default=None)
-    requests = [_request(path, number, record, first_ns) for number, record in enumerate(measured, 1)]
+    requests = [
+        msgspec.structs.replace(request, start_s=(start - first_ns) / 1e9)
+        if start is not None and first_ns is not None
+        else request
+        for start, request in zip(starts, unplaced, strict=True)
+    ]
     unknown = UNKNOWN if fields is not None else [*UNKNOWN, "how the requests were sent", "the model"]
     started = utc(first_ns / 1e9 if first_ns is not None else None)
     return [_benchmark(summary or path, fields or {}, requests=requests, unknown=unknown, started_utc=started)]
 
 
-def _request(path: Path, number: int, record: _Record, first_ns: int | None) -> Request:
+def _records(path: Path, data: bytes) -> Iterator[tuple[int, _Record]]:
+    """The records with the numbers of their lines. Raises ImportRefused."""
+    decoder = msgspec.json.Decoder(_Record)
+    for number, line in lines_of(data):
+        try:
+            record = decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            record = decode(path, line, _Record, f"line {number}: ")
+        yield number, record
+
+
+def _request(path: Path, number: int, record: _Record) -> Request:
+    """The request of the record in line `number`, without its start."""
     metrics, of = record.metrics or {}, record.metadata
-    start_ns = of.request_start_ns
 
     def seconds(name: str) -> float | None:
-        value = metrics.get(name)
+        value = metrics.get(name) or metrics.get(_OLD_NAMES.get(name, ""))
         if value is None or not isinstance(value.value, int | float):
             return None
-        field = f"request {number}: {name}"
+        field = f"line {number}: {name}"
         return duration_s(path, field, value.value, _scale(path, field, value.unit))
 
     def count(name: str) -> int | None:
         value = metrics.get(name)
-        return tokens(path, f"request {number}: {name}", value.value) if value and _number(value.value) else None
+        return tokens(path, f"line {number}: {name}", value.value) if value and _number(value.value) else None
 
-    start_s = (start_ns - first_ns) / 1e9 if start_ns is not None and first_ns is not None else None
     if record.error is not None or of.was_cancelled:
         words = (record.error.message or record.error.type or "no message") if record.error is not None else "cancelled"
         kind: Any = "stopped" if of.was_cancelled else "server"
-        return Request(failure=Failure(kind=kind, message=sanitize(words, 200)), start_s=start_s)
+        return Request(failure=Failure(kind=kind, message=sanitize(words, 200)))
     latency_s = seconds("request_latency")
     if latency_s is None:
-        raise ImportRefused(path, f"request {number}: request_latency is missing")
+        raise ImportRefused(path, f"line {number}: request_latency is missing")
     output = count("output_sequence_length")
     return Request(
         latency_s=latency_s,
@@ -177,18 +214,17 @@ def _request(path: Path, number: int, record: _Record, first_ns: int | None) -> 
         tpot_s=seconds("inter_token_latency"),
         output_tokens=output if output is not None else count("output_token_count"),
         prompt_tokens=count("input_sequence_length"),
-        start_s=start_s,
     )
 
 
 def _median_gap(path: Path, number: int, gaps: _Value | None) -> float | None:
     if gaps is None or not isinstance(gaps.value, list) or not all(map(_number, gaps.value)) or not gaps.value:
         return None
-    field = f"request {number}: inter_chunk_latency"
+    field = f"line {number}: inter_chunk_latency"
     return duration_s(path, field, statistics.median(gaps.value), _scale(path, field, gaps.unit))
 
 
-def _number(value: object) -> bool:
+def _number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -217,7 +253,7 @@ def _benchmark(path: Path, fields: dict[str, msgspec.Raw], **more: Any) -> Bench
     more.setdefault("started_utc", "")
     return Benchmark(
         tool="AIPerf",
-        load=_load(config, info, requests),
+        load=_load(path, config, info, requests),
         version=name_in(version, 40),
         model=model,
         server=f"{url} {model}" if url else "",
@@ -225,16 +261,52 @@ def _benchmark(path: Path, fields: dict[str, msgspec.Raw], **more: Any) -> Bench
     )
 
 
-def _load(config: dict[str, Any], info: dict[str, Any], requests: list[Request]) -> LoadOf:
+def _load(path: Path, config: dict[str, Any], info: dict[str, Any], requests: list[Request]) -> LoadOf:
     varied = info.get("variation_values")
     varied = {str(key).rpartition(".")[2]: value for key, value in varied.items()} if isinstance(varied, dict) else {}
-    streams = varied.get("concurrency", find(config, "concurrency"))
-    rate = varied.get("request_rate", find(config, "request_rate"))
+    phase = _phase(path, config)
+    if phase is not None:
+        streams, rate, arrival = phase.get("concurrency"), phase.get("rate"), phase.get("type")
+        smooth = phase.get("smoothness")
+    else:
+        streams, rate = find(config, "concurrency"), find(config, "request_rate")
+        arrival = find(config, "arrival_pattern") or find(config, "request_rate_mode")
+        smooth = find(config, "arrival_smoothness")
+        if find(config, "fixed_schedule") is True or find(config, "user_centric_rate"):
+            raise ImportRefused(path, "its requests were sent by a schedule or by users, which is not a load of llmtui")
+    streams = varied.get("concurrency", streams)
+    rate = varied.get("request_rate", varied.get("rate", rate))
     streams = streams if type(streams) is int and streams > 0 else 0
     if _number(rate) and rate > 0:
-        arrival: Any = _ARRIVALS.get(str(find(config, "arrival_pattern")), "poisson")
-        return LoadOf(streams=0, rate=float(rate), arrival=arrival, cap=streams)
+        how: Any = _ARRIVALS.get(str(arrival), "poisson")
+        burstiness = float(smooth) if how == "gamma" and _number(smooth) and smooth > 0 else 1.0
+        return LoadOf(streams=0, rate=float(rate), arrival=how, burstiness=burstiness, cap=streams)
     return LoadOf(streams=streams or most_under_way(requests) or 1)
+
+
+def _phase(path: Path, config: dict[str, Any]) -> dict[str, Any] | None:
+    """The phase that was measured, as newer versions store it; None in the files of older ones.
+
+    Raises ImportRefused if its load is none of llmtui's, or if there are several.
+    """
+    phases = config.get("phases")
+    if not isinstance(phases, list):
+        return None
+    measured = [
+        phase
+        for phase in phases
+        if isinstance(phase, dict)
+        and not phase.get("exclude_from_results")
+        and "warmup" not in (phase.get("kind"), phase.get("name"))
+    ]
+    if len(measured) > 1:
+        raise ImportRefused(path, f"has {len(measured)} phases with results, and their figures are of all together")
+    if not measured:
+        return None
+    kind = measured[0].get("type")
+    if kind not in _KNOWN_PHASES or (kind != "concurrency" and not _number(measured[0].get("rate"))):
+        raise ImportRefused(path, f"its load {sanitize(str(kind), 40)!r} is not one of llmtui, or has no single rate")
+    return measured[0]
 
 
 def most_under_way(requests: list[Request]) -> int:

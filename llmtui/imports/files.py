@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ import msgspec
 
 from llmtui.imports import aiperf, guidellm, hyperfine, vllm
 from llmtui.imports.benchmark import Benchmark
-from llmtui.imports.reading import MAX_REQUESTS, ImportRefused, decode, read_bytes
+from llmtui.imports.reading import MAX_REQUESTS, ImportRefused, decode, lines_of, read_bytes
 from llmtui.text import sanitize
 
 KNOWN = (
@@ -63,10 +64,11 @@ def read_files(files: Sequence[Named]) -> tuple[list[Read], list[str]]:
 def read_file(path: Path) -> tuple[list[Benchmark], list[str]]:
     """Read one file, and return its benchmarks with remarks. Raises ImportRefused."""
     data = read_bytes(path)
-    lines = data.split(b"\n", 1)
-    whole = lines[0].rstrip().endswith(b"}") and lines[0].startswith(b"{")
-    if path.suffix == ".jsonl" or (whole and len(lines) > 1 and lines[1].strip()):
-        fields = _fields(path, lines[0], "line 1: ")
+    (number, line), *others = itertools.islice(lines_of(data), 2)
+    if path.suffix == ".jsonl" or (others and line.startswith(b"{") and line.endswith(b"}")):
+        fields = _fields(path, line, f"line {number}: ")
+        if vllm.is_vllm(fields):
+            return vllm.read_lines(path, data), []
         if not aiperf.is_record(fields):
             raise ImportRefused(path, _unknown(fields))
         summary = aiperf.summary_beside(path)

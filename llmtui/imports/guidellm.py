@@ -77,6 +77,7 @@ class _ByStatus(msgspec.Struct):
 class _Counts(msgspec.Struct):
     successful: int = 0
     errored: int = 0
+    incomplete: int = 0
 
 
 class _Metrics(msgspec.Struct):
@@ -235,6 +236,15 @@ def _mean(of: _ByStatus | None) -> float | None:
     return good.mean if good is not None else None
 
 
+def _sent(of: _Benchmark) -> int:
+    """How many requests were sent, as far as the file says."""
+    counts = of.metrics.request_totals if of.metrics is not None else None
+    if counts is not None:
+        return counts.successful + counts.errored + counts.incomplete
+    lists = (of.requests.successful, of.requests.errored, of.requests.incomplete) if of.requests is not None else ()
+    return sum(len(each or []) for each in lists)
+
+
 def _load(of: _Benchmark) -> LoadOf | str:
     """The load of a benchmark, or why llmtui has none like it."""
     strategy = find([each for each in (of.config, of.args, of.scheduler) if each], "strategy")
@@ -249,7 +259,10 @@ def _load(of: _Benchmark) -> LoadOf | str:
         streams = strategy.get("streams")
         return LoadOf(streams=streams) if type(streams) is int and streams > 0 else "its number of streams is unknown"
     if kind == "throughput":
-        return LoadOf(streams=cap) if cap else "all requests were sent at once, which is not a load of llmtui"
+        # The cap is there even if the user gave none: only one that was reached is a number of streams.
+        if cap and _sent(of) > cap:
+            return LoadOf(streams=cap)
+        return "all requests were sent at once, which is not a load of llmtui"
     if kind in _OPEN:
         if not isinstance(rate, int | float) or isinstance(rate, bool) or not rate > 0:
             return "its rate is unknown"

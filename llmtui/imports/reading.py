@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,8 @@ MAX_S = 1e7
 MAX_TOKENS = 10**9
 #: The most requests of all files together.
 MAX_REQUESTS = 2_000_000
+#: How deep a name may lie: AIPerf's models are {"items": [{"name": ...}]}.
+_DEEP = 4
 _MALFORMED_AT = re.compile(r"\(byte (\d+)\)")
 _FIELD = re.compile(r" - at `(?:key in )?\$?\.?([^`]*)`")
 _TYPE = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`)?")
@@ -61,6 +64,17 @@ def read_bytes(path: Path) -> bytes:
     if not data.strip():
         raise ImportRefused(path, "is empty")
     return data
+
+
+def lines_of(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not empty, with their numbers. The rest of the data is not copied."""
+    number = at = 0
+    while at < len(data):
+        end = data.find(b"\n", at)
+        end = end if end >= 0 else len(data)
+        line, at, number = data[at:end].strip(), end + 1, number + 1
+        if line:
+            yield number, line
 
 
 def decode(path: Path, data: bytes | msgspec.Raw, kind: type[_T], where: str = "") -> _T:
@@ -128,6 +142,18 @@ def utc(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def local_time(text: object, form: str = "") -> datetime | None:
+    """The time that a text means, as if it was UTC where it has no zone; None if it is none. `form` is that of
+    strptime, "" for ISO 8601."""
+    if not isinstance(text, str):
+        return None
+    try:
+        found = datetime.strptime(text, form) if form else datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+
+
 def find(document: Any, key: str, depth: int = 6) -> Any:
     """Return the first value of `key` in nested objects, the outermost first; None if there is none."""
     level = [document]
@@ -145,9 +171,11 @@ def find(document: Any, key: str, depth: int = 6) -> Any:
 
 
 def name_in(value: Any, limit: int = 120) -> str:
-    """`value` as a short safe text: a text, or the first text of a list; "" for anything else."""
-    if isinstance(value, list | dict) and value:
-        value = next(iter(value.values() if isinstance(value, dict) else value))
-    if isinstance(value, dict):
-        value = value.get("name", "")
+    """`value` as a short safe text: a text, or the first one in lists and in objects (their `name`, if they have one);
+    "" for anything else."""
+    for _ in range(_DEEP):
+        if isinstance(value, dict):
+            value = value.get("name") or next(iter(value.values()), "")
+        elif isinstance(value, list):
+            value = value[0] if value else ""
     return sanitize(value, limit) if isinstance(value, str) else ""

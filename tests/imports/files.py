@@ -136,6 +136,29 @@ def guidellm(*loads: dict[str, Any], n: int = 20, **request: Any) -> dict[str, A
     }
 
 
+def aiperf_phases(*phases: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a summary as newer versions write them."""
+    return {
+        "models": {"items": [{"name": "meta/llama-8b"}]},
+        "endpoint": {"urls": ["http://gpu:8000"], "type": "chat", "streaming": True},
+        "phases": [*phases],
+        "artifacts": {"records": ["jsonl"]},
+    }
+
+
+def old_aiperf_records(n: int = 10) -> list[str]:
+    """Lines as the first versions wrote them: other names of the start, the phase and the TTFT."""
+    lines = []
+    for line in aiperf_records(n, 1):
+        record = json.loads(line)
+        of = record["metadata"]
+        of["timestamp_ns"], of["credit_phase"] = of.pop("request_start_ns"), of.pop("benchmark_phase")
+        if "time_to_first_token" in record["metrics"]:
+            record["metrics"]["ttft"] = record["metrics"].pop("time_to_first_token")
+        lines.append(json.dumps(record))
+    return lines
+
+
 def vllm(*, detailed: bool, **more: Any) -> dict[str, Any]:
     """A result of vLLM's bench serve: 8 prompts, one of which failed."""
     document: dict[str, Any] = {
