@@ -20,8 +20,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 #: The formats of llmtui.export.formats, which is imported only when a file is written.
 OUTPUTS = (
     "csv",
-    "iterations_csv",
     "turns_csv",
+    "iterations_csv",
     "json",
     "jsonl",
     "markdown",
@@ -32,6 +32,8 @@ OUTPUTS = (
 )
 #: Those that are a folder with several files.
 FOLDERS = ("hyperfine", "parquet")
+#: Those that need a package which may be missing.
+LACKING = frozenset({"parquet"})
 #: Other names of stdout, which then contains nothing else.
 _STDOUT_NAMES = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
@@ -118,8 +120,9 @@ def output_files(**files: Path | None) -> dict[str, Path | None]:
             refuse(f"{path} is a folder; name a file in it")
         if not path.absolute().parent.is_dir():
             refuse(f"cannot write {path}: the folder {path.absolute().parent} does not exist")
-    if files.get("parquet") is not None:
-        from llmtui.export.parquet import need_pyarrow
+    for kind in LACKING & {kind for kind, path in files.items() if path is not None}:
+        from llmtui.export.formats import FORMATS
 
-        need_pyarrow()
+        if (lacks := FORMATS[kind].lacks) is not None and (lacking := lacks()):
+            refuse(lacking)
     return files

@@ -1,4 +1,5 @@
-"""The formats that a run is written in, by name: one table for the options of the commands, and for what writes files.
+"""The formats that a run is written in, by name: one table for the options of the commands, for the dialog of the
+monitor, and for what writes files.
 
 Each is imported when it is used: a run that writes a CSV does not load the rest.
 """
@@ -12,16 +13,29 @@ from typing import NamedTuple
 from llmtui.runview.run import RunView
 
 
+class Offer(NamedTuple):
+    """How the dialog of the monitor offers a format: its label, and a part of the name of its file or folder."""
+
+    label: str
+    name: str
+
+
 class Format(NamedTuple):
     """One format. `make` returns the document or its pieces; `into`, if there is one, is called in its place.
 
     `into` writes the files of a folder, which it creates, and returns remarks for the user. `requests`: the format
-    contains the requests of a load, which are read from the history while it is written.
+    contains the requests of a load, which are read from the history while it is written. `lacks` says which package is
+    missing, "" if none is. `race` and `load` are its offers in the dialog, None where it has none: what is left out
+    there is for programs. `suffix` is that of a file which the dialog names.
     """
 
     make: Callable[[RunView], str | Iterable[str]]
+    suffix: str = ""
     requests: bool = False
     into: Callable[[RunView, Path], list[str]] | None = None
+    lacks: Callable[[], str] | None = None
+    race: Offer | None = None
+    load: Offer | None = None
 
 
 def _csv(run_view: RunView) -> str:
@@ -30,16 +44,16 @@ def _csv(run_view: RunView) -> str:
     return results_csv(run_view)
 
 
-def _iterations_csv(run_view: RunView) -> Iterable[str]:
-    from llmtui.export.csv import iterations_lines
-
-    return iterations_lines(run_view)
-
-
 def _turns_csv(run_view: RunView) -> str:
     from llmtui.export.csv import turns_csv
 
     return turns_csv(run_view)
+
+
+def _iterations_csv(run_view: RunView) -> Iterable[str]:
+    from llmtui.export.csv import iterations_lines
+
+    return iterations_lines(run_view)
 
 
 def _json(run_view: RunView) -> Iterable[str]:
@@ -84,21 +98,44 @@ def _parquet(run_view: RunView, folder: Path) -> list[str]:
     return write_parquet(run_view, folder)
 
 
+def _lacks_pyarrow() -> str:
+    from llmtui.export.parquet import lacks_pyarrow
+
+    return lacks_pyarrow()
+
+
 def _nothing(_: RunView) -> str:
     """A folder has no document of its own."""
     return ""
 
 
-#: By name; on the command line with - for _ (llmtui.cli.outputs has the option of each).
+_RUN = Offer("JSON, everything", "run")
+_MARKDOWN = Offer("Markdown, a table to paste", "results")
+_REPORT = Offer("HTML, a report with charts", "report")
+_HYPERFINE = Offer("hyperfine JSON, a folder", "hyperfine")
+_PARQUET = Offer("Parquet, a folder", "parquet")
+
+#: By name; on the command line with - for _ (llmtui.cli.outputs has the option of each). The dialog has their order.
 FORMATS: dict[str, Format] = {
-    "csv": Format(_csv),
-    "iterations_csv": Format(_iterations_csv, requests=True),
-    "turns_csv": Format(_turns_csv),
-    "json": Format(_json, requests=True),
-    "jsonl": Format(_jsonl),
-    "markdown": Format(_markdown),
-    "html": Format(_html),
-    "openmetrics": Format(_openmetrics),
-    "hyperfine": Format(_nothing, requests=True, into=_hyperfine),
-    "parquet": Format(_nothing, requests=True, into=_parquet),
+    "csv": Format(
+        _csv,
+        ".csv",
+        race=Offer("CSV, a row per backend", "results"),
+        load=Offer("CSV, a row per backend and level", "results"),
+    ),
+    "turns_csv": Format(_turns_csv, ".csv", load=Offer("CSV, a row per turn", "turns")),
+    "iterations_csv": Format(
+        _iterations_csv,
+        ".csv",
+        requests=True,
+        race=Offer("CSV, a row per iteration", "iterations"),
+        load=Offer("CSV, a row per request", "requests"),
+    ),
+    "json": Format(_json, ".json", requests=True, race=_RUN, load=_RUN),
+    "jsonl": Format(_jsonl, ".jsonl"),
+    "markdown": Format(_markdown, ".md", race=_MARKDOWN, load=_MARKDOWN),
+    "html": Format(_html, ".html", race=_REPORT, load=_REPORT),
+    "openmetrics": Format(_openmetrics, ".prom"),
+    "hyperfine": Format(_nothing, requests=True, into=_hyperfine, race=_HYPERFINE, load=_HYPERFINE),
+    "parquet": Format(_nothing, requests=True, into=_parquet, lacks=_lacks_pyarrow, race=_PARQUET, load=_PARQUET),
 }

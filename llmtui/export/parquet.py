@@ -78,22 +78,31 @@ _CONVERT: dict[Kind, Callable[[Any], Any]] = {
 
 
 def write_parquet(run_view: RunView, folder: Path) -> list[str]:
-    """Write the files to `folder`, which is created; no file is left half written. Return no remarks.
+    """Write the files to `folder`, which is created; no file is left half written, and no empty folder. Return no
+    remarks.
 
     Raises UsageError without PyArrow, OSError, and StoreError if the requests of a load cannot be read.
     """
-    need_pyarrow()
+    if lacking := lacks_pyarrow():
+        raise UsageError(lacking)
+    before = folder.exists()
     folder.mkdir(exist_ok=True)
-    _write(folder / "samples.parquet", ITERATION_COLUMNS, run_samples(run_view))
-    if run_view.plan.levels:
-        _write(folder / "turns.parquet", TURN_COLUMNS, run_turns(run_view))
+    try:
+        _write(folder / "samples.parquet", ITERATION_COLUMNS, run_samples(run_view))
+        if run_view.plan.levels:
+            _write(folder / "turns.parquet", TURN_COLUMNS, run_turns(run_view))
+    except BaseException:
+        if not before:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
     return []
 
 
-def need_pyarrow() -> None:
-    """Raise UsageError if PyArrow is not installed."""
-    if importlib.util.find_spec("pyarrow") is None:
-        raise UsageError("Parquet needs a further package; try: pip install 'llmtui[parquet]'")
+def lacks_pyarrow() -> str:
+    """Say what to install if PyArrow is missing, "" if it is there."""
+    found = importlib.util.find_spec("pyarrow") is not None
+    return "" if found else "Parquet needs a further package; try: pip install 'llmtui[parquet]'"
 
 
 def _write(path: Path, columns: Sequence[Column[_T]], rows: Iterable[_T]) -> None:

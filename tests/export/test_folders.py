@@ -15,6 +15,7 @@ from llmtui.export.load_columns import ITERATION_COLUMNS, TURN_COLUMNS
 from llmtui.export.parquet import _batches, kind_of, write_parquet
 from llmtui.model import Iteration, Load, Turn
 from llmtui.runview.run import RunView
+from llmtui.store.errors import StoreError
 from tests import build
 from tests.export import run_views
 
@@ -57,6 +58,14 @@ def test_hyperfine_as_a_notebook_reads_it(tmp_path: Path) -> None:
         assert result[name] == pytest.approx(of(result["times"]))
     assert result["stddev"] == pytest.approx(statistics.stdev(result["times"]))
     assert result["user"] is None and result["system"] is None
+    # What such a notebook draws: bars of seconds for each file, and a point for each time.
+    files = [json.loads(path.read_text()) for path in sorted((tmp_path / "out").iterdir())]
+    heights = [[file["results"][0][name] for file in files] for name in ("mean", "median", "min", "max")]
+    assert all(isinstance(height, float) for bars in heights for height in bars)
+    points = [(n, time) for file in files for n, time in enumerate(file["results"][0]["times"])]
+    latencies = [i.latency_s for view in run_views.run_view().backends.values() for i in view.iterations]
+    assert {time for _, time in points} <= {*latencies}
+    assert len(result["exit_codes"]) == len(result["times"])
     other = json.loads((tmp_path / "out" / "HYPERLINK-1.json").read_text())
     assert (other["results"][0]["stddev"], other["llmtui"]["failed"]) == (None, 1)
 
@@ -94,6 +103,19 @@ def test_parquet(tmp_path: Path) -> None:
     assert turns["level"].to_pylist() == ["1 stream", "8 streams", "8 streams"]
     assert parquet.read_table(tmp_path / "samples.parquet").num_rows == 12
     assert sorted(path.name for path in tmp_path.iterdir()) == ["samples.parquet", "turns.parquet"]
+
+
+def test_parquet_that_cannot_be_written_leaves_no_folder(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow.parquet", reason="PyArrow is not installed (the extra parquet)")
+    view = load_view()
+
+    def broken(_: Turn) -> list[list[Iteration]]:
+        raise StoreError("the history is locked")
+
+    view.requests = broken
+    with pytest.raises(StoreError):
+        write_parquet(view, tmp_path / "tables")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_kinds_of_columns() -> None:

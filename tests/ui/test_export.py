@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import errno
 import json
@@ -14,9 +15,18 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from llmtui.export import parquet
 from llmtui.runview.run import RunView
-from llmtui.ui.actions import export_files as exporting
-from llmtui.ui.actions.export_files import FORMATS, ExportError, Taken, file_name, free_path, write, write_beside
+from llmtui.ui.actions.export_files import (
+    Choice,
+    ExportError,
+    Taken,
+    choices_of,
+    file_name,
+    free_path,
+    write,
+    write_beside,
+)
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.screens.export import ExportScreen
 from tests.ui import canned_run as canned
@@ -24,7 +34,11 @@ from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
 
 NOON = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
-CSV, ITERATIONS, JSON, *_ = FORMATS
+CHOICES = choices_of(RunView(canned.plan()))
+CSV, ITERATIONS, JSON, *_ = CHOICES
+#: A file in each folder.
+IN_FOLDER = {"hyperfine": "llama.cpp.json", "parquet": "samples.parquet"}
+needs_pyarrow = pytest.mark.skipif(bool(parquet.lacks_pyarrow()), reason="PyArrow is not installed (the extra parquet)")
 
 
 @pytest.fixture
@@ -60,16 +74,28 @@ def flat(app: MonitorApp) -> str:
 # --- Files ---
 
 
-@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.id)
-def test_every_format_is_written_to_a_free_name(form: exporting.Format, run_view: RunView, tmp_path: Path) -> None:
-    names = [write_beside(run_view, form, tmp_path / file_name(form, NOON)).name for _ in range(3)]
-    stem = f"llmtui-{form.what}-20261122-120000"
-    assert names == [f"{stem}{n}{form.suffix}" for n in ("", "-2", "-3")]
-    files = [tmp_path / name / ("" if form.into is None else "llama.cpp.json") for name in names]
-    assert all("llama.cpp" in file.read_text() for file in files)
+@pytest.mark.parametrize(
+    "choice",
+    [
+        pytest.param(choice, id=choice.id, marks=[needs_pyarrow] * (choice.format.lacks is not None))
+        for choice in CHOICES
+    ],
+)
+def test_every_format_is_written_to_a_free_name(choice: Choice, run_view: RunView, tmp_path: Path) -> None:
+    names = [write_beside(run_view, choice, tmp_path / file_name(choice, NOON)).name for _ in range(3)]
+    stem = f"llmtui-{choice.offer.name}-20261122-120000"
+    assert names == [f"{stem}{n}{choice.format.suffix}" for n in ("", "-2", "-3")]
+    files = [tmp_path / name / IN_FOLDER.get(choice.id, "") for name in names]
+    assert all(b"llama.cpp" in file.read_bytes() or choice.id == "parquet" for file in files)
     with pytest.raises(Taken):
-        write(run_view, form, tmp_path / names[0])
-    write(run_view, form, tmp_path / names[0], replace=True)
+        write(run_view, choice, tmp_path / names[0])
+    write(run_view, choice, tmp_path / names[0], replace=True)
+
+
+def test_the_dialog_offers_the_formats_of_one_table() -> None:
+    assert [choice.id for choice in CHOICES] == [
+        *("csv", "iterations_csv", "json", "markdown", "html", "hyperfine", "parquet")
+    ]
 
 
 def test_a_broken_symlink_is_not_overwritten(run_view: RunView, tmp_path: Path) -> None:
@@ -144,6 +170,41 @@ async def test_the_dialog_writes_what_it_shows(size: tuple[int, int], tmp_path: 
         written = tmp_path / "llmtui-run-20261122-120000.json"
         assert json.loads(written.read_text())["run"] == "r1"
         assert app.clipboard == str(written)
+
+
+@pytest.mark.parametrize("size", [(40, 12), (60, 15), (80, 24)])
+async def test_the_selected_format_is_seen_on_a_low_screen(size: tuple[int, int], tmp_path: Path) -> None:
+    async with monitor(tmp_path, size) as (app, pilot):
+        await press(pilot, "E")
+        for choice in (*CHOICES[1:], CHOICES[0]):
+            await press(pilot, "down")
+            assert f"(*) {choice.label}" in screen_text(app)
+        await press(pilot, "up")
+        assert "(*) Parquet" in screen_text(app) and "name" in screen_text(app)
+
+
+@needs_pyarrow
+async def test_parquet_is_written_in_a_thread(tmp_path: Path) -> None:
+    async with monitor(tmp_path) as (app, pilot):
+        await press(pilot, "E", "up", "enter")
+        async with asyncio.timeout(30):
+            while isinstance(app.screen, ExportScreen):
+                await pilot.pause(0.01)
+        assert os.listdir(tmp_path / "llmtui-parquet-20261122-120000") == ["samples.parquet"]
+
+
+async def test_a_missing_package_is_said_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "lacks_pyarrow", lambda: "Parquet needs a further package; try: pip install x")
+    async with monitor(tmp_path) as (app, pilot):
+        await press(pilot, "E", "up")
+        assert "needsafurtherpackage" in flat(app)
+        await press(pilot, "enter")
+        assert isinstance(app.screen, ExportScreen) and "needsafurtherpackage" in flat(app)
+        await press(pilot, "up")
+        assert "needsafurtherpackage" not in flat(app)
+    assert os.listdir(tmp_path) == []
 
 
 async def test_a_click_selects_a_format_and_a_typed_name_keeps_its_stem(tmp_path: Path) -> None:

@@ -68,6 +68,22 @@ async def test_turns_requests_and_json_are_written(tmp_path: Path, form: int, na
             assert len(json.loads(path.read_text())["requests"]) == 56 * len(turns)
 
 
+async def test_a_report_and_parquet_are_written(tmp_path: Path) -> None:
+    async with dialog(tmp_path, 5) as (app, pilot):
+        await pilot.press("enter")
+        await closed(app, pilot)
+        [report] = [tmp_path / found for found in os.listdir(tmp_path)]
+        assert report.suffix == ".html" and "Output tokens/s against load" in report.read_text()
+    tables = pytest.importorskip("pyarrow.parquet", reason="PyArrow is not installed (the extra parquet)")
+    async with dialog(tmp_path, 7) as (app, pilot):
+        await pilot.press("enter")
+        await closed(app, pilot)
+        [folder] = [tmp_path / found for found in os.listdir(tmp_path) if found != report.name]
+        turns = [turn for view in app.run_view.backends.values() for turn in view.turns]
+        assert tables.read_table(folder / "turns.parquet").num_rows == len(turns)
+        assert tables.read_table(folder / "samples.parquet").num_rows == 56 * len(turns) + 3
+
+
 async def test_the_screen_goes_on_while_a_file_is_written_and_esc_stops_it(tmp_path: Path) -> None:
     go_on, begun = threading.Event(), threading.Event()
 

@@ -1,17 +1,18 @@
-"""Writes export files: formats, free file names, and errors as sentences."""
+"""Writes export files for the monitor: what it offers of the formats, free file names, and errors as sentences."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 import datetime
 import errno
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from llmtui.export.formats import FORMATS, Format, Offer
 from llmtui.model import Iteration, Turn
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
@@ -29,106 +30,37 @@ class Stopped(ExportError):
     """The user stopped the writing."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Format:
-    """A kind of file, or of folder. `what` is part of its name, `label` is shown on the screen."""
+class Choice(NamedTuple):
+    """A format that the dialog offers for a run: its key in the table of formats, and how it is offered."""
 
     id: str
-    label: str
-    what: str
-    suffix: str
-    text: Callable[[RunView], str]
-    #: The same piece by piece, if it has all requests of a load.
-    pieces: Callable[[RunView], Iterator[str]] | None = None
-    #: Writes the files of a folder, which it creates.
-    into: Callable[[RunView, Path], list[str]] | None = None
+    format: Format
+    offer: Offer
+
+    @property
+    def label(self) -> str:
+        """The format as the dialog has it."""
+        return self.offer.label
+
+    @property
+    def lacking(self) -> str:
+        """What must be installed first, in words; "" if nothing is missing."""
+        return self.format.lacks() if self.format.lacks is not None else ""
+
+    def takes_long(self, run_view: RunView) -> bool:
+        """Whether it is written in a thread: it has all requests of a load, or loads a large package first."""
+        return self.format.lacks is not None or (self.format.requests and bool(run_view.plan.levels))
 
 
-def _results(run_view: RunView) -> str:
-    from llmtui.export.csv import results_csv
-
-    return results_csv(run_view)
-
-
-def _iterations(run_view: RunView) -> str:
-    from llmtui.export.csv import iterations_csv
-
-    return iterations_csv(run_view)
+def choices_of(run_view: RunView) -> tuple[Choice, ...]:
+    """Return what the dialog offers for a race, or for a load, which has turns and requests."""
+    offers = ((key, form, form.load if run_view.plan.levels else form.race) for key, form in FORMATS.items())
+    return tuple(Choice(key, form, offer) for key, form, offer in offers if offer is not None)
 
 
-def _iteration_pieces(run_view: RunView) -> Iterator[str]:
-    from llmtui.export.csv import iterations_lines
-
-    return iterations_lines(run_view)
-
-
-def _turns(run_view: RunView) -> str:
-    from llmtui.export.csv import turns_csv
-
-    return turns_csv(run_view)
-
-
-def _json(run_view: RunView) -> str:
-    from llmtui.export.json import run_json
-
-    return run_json(run_view)
-
-
-def _json_pieces(run_view: RunView) -> Iterator[str]:
-    from llmtui.export.json import json_pieces
-
-    return json_pieces(run_view)
-
-
-def _markdown(run_view: RunView) -> str:
-    from llmtui.export.markdown import run_markdown
-
-    return run_markdown(run_view)
-
-
-def _hyperfine(run_view: RunView, folder: Path) -> list[str]:
-    from llmtui.export.hyperfine import write_hyperfine
-
-    return write_hyperfine(run_view, folder)
-
-
-def _nothing(_: RunView) -> str:
-    """A folder has no text of its own."""
-    return ""
-
-
-def _no_pieces(_: RunView) -> Iterator[str]:
-    return iter([""])
-
-
-FORMATS = (
-    Format("csv", "CSV, a row per backend", "results", ".csv", _results),
-    Format("iterations", "CSV, a row per iteration", "iterations", ".csv", _iterations),
-    Format("json", "JSON, everything", "run", ".json", _json),
-    Format("markdown", "Markdown, a table to paste", "results", ".md", _markdown),
-    Format("hyperfine", "hyperfine JSON, a folder", "hyperfine", "", _nothing, into=_hyperfine),
-)
-
-
-_BY_ID = {form.id: form for form in FORMATS}
-_OF_LOADS = (
-    Format("csv", "CSV, a row per backend and level", "results", ".csv", _results),
-    Format("turns", "CSV, a row per turn", "turns", ".csv", _turns),
-    Format("iterations", "CSV, a row per request", "requests", ".csv", _iterations, _iteration_pieces),
-    dataclasses.replace(_BY_ID["json"], pieces=_json_pieces),
-    _BY_ID["markdown"],
-    dataclasses.replace(_BY_ID["hyperfine"], pieces=_no_pieces),
-)
-
-
-def formats_of(run_view: RunView) -> tuple[Format, ...]:
-    """Return the formats of a race, or of a load, which has turns and requests."""
-    return _OF_LOADS if run_view.plan.levels else FORMATS
-
-
-def file_name(form: Format, now: datetime.datetime) -> str:
+def file_name(choice: Choice, now: datetime.datetime) -> str:
     """Return `llmtui-results-YYYYmmdd-HHMMSS.csv`, in UTC."""
-    return f"llmtui-{form.what}-{now.astimezone(datetime.UTC):%Y%m%d-%H%M%S}{form.suffix}"
+    return f"llmtui-{choice.offer.name}-{now.astimezone(datetime.UTC):%Y%m%d-%H%M%S}{choice.format.suffix}"
 
 
 def free_path(path: Path) -> Path:
@@ -141,13 +73,14 @@ def free_path(path: Path) -> Path:
 
 
 class Long:
-    """The pieces of a file with all requests of a load, which a thread may write while the run goes on.
+    """A file or folder that takes long, such as one with all requests of a load: a thread may write it while the run
+    goes on.
 
     `read` is how many requests have been read, `total` how many there are, without those after the windows of their
     turns. After `stop` the next piece raises Stopped. Raises ExportError.
     """
 
-    def __init__(self, run_view: RunView, make: Callable[[RunView], Iterator[str]]) -> None:
+    def __init__(self, run_view: RunView, form: Format) -> None:
         self.read = 0
         self._stopped = False
         still = copy.copy(run_view)
@@ -157,7 +90,7 @@ class Long:
         turns = [turn for view in still.backends.values() for turn in view.turns]
         self.total = sum(turn.settled + turn.requests for turn in turns)
         self.still = still
-        self.pieces = make(still)
+        self.pieces = _pieces(form.make(still))
 
     def stop(self) -> None:
         """End the writing; from any thread."""
@@ -187,17 +120,26 @@ def _explained(path: Path) -> Iterator[None]:
         raise Taken(f"{_shown(path)} already exists") from None
     except StoreError as error:
         raise ExportError(f"the requests cannot be read: {error}") from None
+    except ImportError as error:
+        raise ExportError(f"a package cannot be loaded: {sanitize(str(error), 200)}") from None
     except (OSError, ValueError) as error:
         raise ExportError(_reason(error, path)) from None
 
 
-def write(run_view: RunView, form: Format, path: Path, *, replace: bool = False, long: Long | None = None) -> None:
+def _pieces(made: str | Iterable[str]) -> Iterator[str]:
+    return iter([made] if isinstance(made, str) else made)
+
+
+def write(run_view: RunView, choice: Choice, path: Path, *, replace: bool = False, long: Long | None = None) -> None:
     """Write the run to `path` atomically, or the pieces of `long`; overwrite a file only with `replace`.
 
-    Raises Taken, or ExportError.
+    Raises Taken, or ExportError, also if a package is missing.
     """
     from llmtui.store.atomic import write_atomic, write_new
 
+    if lacking := choice.lacking:
+        raise ExportError(lacking)
+    form = choice.format
     with _explained(path):
         if form.into is not None:
             if not replace and os.path.lexists(path):
@@ -208,15 +150,15 @@ def write(run_view: RunView, form: Format, path: Path, *, replace: bool = False,
             raise ExportError(f"{_shown(path)} is a folder: choose another name")
         if not replace and os.path.lexists(path):
             raise FileExistsError
-        (write_atomic if replace else write_new)(path, long.pieces if long is not None else form.text(run_view))
+        (write_atomic if replace else write_new)(path, long.pieces if long is not None else form.make(run_view))
 
 
-def write_beside(run_view: RunView, form: Format, path: Path) -> Path:
+def write_beside(run_view: RunView, choice: Choice, path: Path) -> Path:
     """Write the run to `path`, or to the next free name. Raises ExportError."""
     while True:
         free = free_path(path)
         try:
-            write(run_view, form, free)
+            write(run_view, choice, free)
         except Taken:
             continue
         return free

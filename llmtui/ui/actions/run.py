@@ -41,10 +41,10 @@ def export(app: MonitorApp) -> None:
     """Write the results table as CSV to a new file."""
     from llmtui.ui.actions import export_files
 
-    form = export_files.FORMATS[0]
-    path = (app.export_dir or Path.cwd()) / export_files.file_name(form, app.wall())
+    choice = export_files.choices_of(app.view.run_view)[0]
+    path = (app.export_dir or Path.cwd()) / export_files.file_name(choice, app.wall())
     try:
-        path = export_files.write_beside(app.view.run_view, form, path)
+        path = export_files.write_beside(app.view.run_view, choice, path)
     except export_files.ExportError as error:
         app.report(f"cannot export: {error}", "error", timeout=10.0)
     else:

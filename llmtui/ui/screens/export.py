@@ -18,18 +18,18 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
+from llmtui.export.formats import FORMATS
 from llmtui.runview.samples import RECENT
 from llmtui.text import sanitize
 from llmtui.text.format import plural
 from llmtui.ui.actions.export_files import (
-    FORMATS,
+    Choice,
     ExportError,
-    Format,
     Long,
     Stopped,
     Taken,
+    choices_of,
     file_name,
-    formats_of,
     free_path,
     write,
 )
@@ -40,8 +40,10 @@ from llmtui.ui.widgets.painted import Lines
 
 #: How often the dialog says how far a file is.
 PROGRESS_S = 0.25
-#: A screen of so few rows has no empty lines in the dialog, so that all formats are seen.
-SHORT = 12
+#: The rows of the dialog besides the formats: its frame, the fields and the message, and with empty lines between them.
+_OTHER_ROWS, _WITH_EMPTY = 5, 8
+#: On a low screen at least as many formats are seen at a time.
+_FEWEST = 3
 
 
 class Formats(Lines, can_focus=True):
@@ -58,29 +60,42 @@ class Formats(Lines, can_focus=True):
 
     def __init__(self, view: ViewState, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
-        self._formats = formats_of(view.run_view)
-        self.chosen: Format = self._formats[0]
+        self._choices = choices_of(view.run_view)
+        self._at = 0
+        #: The first format that is seen.
+        self._top = 0
+
+    @property
+    def chosen(self) -> Choice:
+        """The format that is selected."""
+        return self._choices[self._at]
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._choices)
 
     def content(self, width: int, height: int) -> list[Line]:
+        self._top = min(max(self._top, self._at - height + 1), self._at)
         return [
             (
-                (">" if form is self.chosen and self.has_focus else " ", "focus"),
-                ("(*) " if form is self.chosen else "( ) ", "accent" if form is self.chosen else "dim"),
-                (form.label, "strong" if form is self.chosen else ""),
+                (">" if at == self._at and self.has_focus else " ", "focus"),
+                ("(*) " if at == self._at else "( ) ", "accent" if at == self._at else "dim"),
+                (choice.label, "strong" if at == self._at else ""),
             )
-            for form in self._formats
+            for at, choice in enumerate(self._choices[self._top : self._top + height], self._top)
         ]
 
     def action_step(self, by: int) -> None:
         """Select the next or the previous format."""
-        self._choose((self._formats.index(self.chosen) + by) % len(self._formats))
+        self._choose((self._at + by) % self.count)
 
     def on_click(self, event: Click) -> None:
-        if 0 <= event.y < len(self._formats):
-            self._choose(event.y)
+        if 0 <= self._top + event.y < self.count:
+            self._choose(self._top + event.y)
 
     def _choose(self, at: int) -> None:
-        self.chosen = self._formats[at]
+        self._at = at
         self.redraw()
         self.post_message(self.Chosen())
 
@@ -109,7 +124,7 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
         self._folder = folder
         self._now = now
         #: The existing file that a second enter replaces.
-        self._asked: tuple[Path, Format] | None = None
+        self._asked: tuple[Path, Choice] | None = None
         self._suggested = ""
         #: The file that is being written, None without one.
         self._long: Long | None = None
@@ -128,10 +143,10 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
             yield Static(id="message", markup=False)
 
     def on_mount(self) -> None:
-        short = self.app.size.height <= SHORT
-        formats, message = self.query_one(Formats), self.query_one("#message")
+        rows, formats, message = self.app.size.height, self.query_one(Formats), self.query_one("#message")
+        short = rows < formats.count + _WITH_EMPTY
         message.styles.min_height = 1 if short else 2
-        formats.styles.height = len(formats_of(self._view.run_view))
+        formats.styles.height = min(formats.count, max(_FEWEST, rows - _OTHER_ROWS))
         if short:
             formats.styles.margin = message.styles.margin = 0
         self._suggest()
@@ -147,7 +162,7 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
         self.action_write()
 
     @property
-    def _form(self) -> Format:
+    def _choice(self) -> Choice:
         return self.query_one(Formats).chosen
 
     def _suggest(self) -> None:
@@ -155,17 +170,19 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
         name = self.query_one("#name", Input)
         if name.value in ("", self._suggested):
             folder = Path(self.query_one("#folder", Input).value)
-            self._suggested = name.value = free_path(folder / file_name(self._form, self._now)).name
+            self._suggested = name.value = free_path(folder / file_name(self._choice, self._now)).name
         else:
             typed = Path(name.value)
-            if typed.suffix in {form.suffix for form in FORMATS}:
-                name.value = str(typed.with_suffix(self._form.suffix))
+            if typed.suffix in {form.suffix for form in FORMATS.values()}:
+                name.value = str(typed.with_suffix(self._choice.format.suffix))
         self._show_message(self._remark())
 
     def _remark(self) -> tuple[str, str]:
         """Return a hint about the format, with its style."""
+        if lacking := self._choice.lacking:
+            return lacking, "warn"
         backend_views = self._view.run_view.backends.values()
-        if self._form.id == "json" and any(len(backend_view.iterations) > RECENT for backend_view in backend_views):
+        if self._choice.id == "json" and any(len(backend_view.iterations) > RECENT for backend_view in backend_views):
             run = sanitize(self._view.run_view.plan.run, 20)
             return f"has the answers of the newest {RECENT} iterations; for all: llmtui export {run} --json FILE", "dim"
         return "", "dim"
@@ -205,24 +222,24 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
         except RuntimeError:
             self._show_message(("no such home folder", "bad"))
             return
-        form, replace = self._form, self._asked == (path, self._form)
-        with self._reported(path, form):
-            if form.pieces is None:
-                write(self._view.run_view, form, path, replace=replace)
+        choice, replace = self._choice, self._asked == (path, self._choice)
+        with self._reported(path, choice):
+            if choice.lacking or not choice.takes_long(self._view.run_view):
+                write(self._view.run_view, choice, path, replace=replace)
                 self.dismiss(path.absolute())
                 return
-            self._long = Long(self._view.run_view, form.pieces)
-            writing = self._write_long(self._long, form, path, path.absolute(), replace)
+            self._long = Long(self._view.run_view, choice.format)
+            writing = self._write_long(self._long, choice, path, path.absolute(), replace)
             self.run_worker(writing, name="export", exit_on_error=False)
 
-    async def _write_long(self, long: Long, form: Format, path: Path, absolute: Path, replace: bool) -> None:
+    async def _write_long(self, long: Long, choice: Choice, path: Path, absolute: Path, replace: bool) -> None:
         """Write a file that takes long in a thread, and say how far it is."""
         progress = self.set_interval(PROGRESS_S, lambda: self._show_progress(long))
         try:
-            with self._reported(path, form):
+            with self._reported(path, choice):
                 long.start()
                 self._show_progress(long)
-                await asyncio.to_thread(write, self._view.run_view, form, path, replace=replace, long=long)
+                await asyncio.to_thread(write, self._view.run_view, choice, path, replace=replace, long=long)
                 if self._long is long:
                     self.dismiss(absolute)
         finally:
@@ -231,15 +248,16 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
 
     def _show_progress(self, long: Long) -> None:
         if self._long is long:
-            self._show_message((f"writing: {long.read} of {plural(long.total, 'request')}; esc stops it", "dim"))
+            far = f": {long.read} of {plural(long.total, 'request')}; esc stops it" if long.total else " ..."
+            self._show_message((f"writing{far}", "dim"))
 
     @contextlib.contextmanager
-    def _reported(self, path: Path, form: Format) -> Iterator[None]:
+    def _reported(self, path: Path, choice: Choice) -> Iterator[None]:
         """Show why a file was not written."""
         try:
             yield
         except Taken as error:
-            self._asked, self._long = (path, form), None
+            self._asked, self._long = (path, choice), None
             free = sanitize(free_path(path).name, 80)
             self._show_message(
                 (f"{error}: press enter again to replace it, or choose another name such as {free}", "warn")
