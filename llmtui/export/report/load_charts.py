@@ -58,7 +58,8 @@ def _counted(levels: Sequence[Level]) -> str:
     return f"{what}, with the tokens of prompt and answer" if any(level.short_cell for level in levels) else what
 
 
-def _across(levels: Sequence[Level], labels: Sequence[str]) -> tuple[Axis, Ticks]:
+def across_levels(levels: Sequence[Level], labels: Sequence[str]) -> tuple[Axis, Ticks]:
+    """Return the axis of the levels beside these labels of the value axis, and its ticks."""
     start, end = plot_axis_room(labels)
     places = tuple((float(n), level.short_title) for n, level in enumerate(levels))
     return Axis(-0.5, len(levels) - 0.5, start, end, ()), Ticks(places, _counted(levels))
@@ -69,7 +70,7 @@ def _shift(index: int, count: int) -> float:
     return (index - (count - 1) / 2) * min(_APART, 0.6 / max(1, count))
 
 
-def _at_levels(
+def at_levels(
     run_view: RunView, levels: Sequence[Level], of: Callable[[BackendView, Level], Point | None]
 ) -> list[Series]:
     """Return the points of each backend, which `of` makes; their `x` becomes the place of the level."""
@@ -85,8 +86,8 @@ def _at_levels(
     return series
 
 
-def _values(series: Sequence[Series]) -> list[float]:
-    """All that is drawn of these series."""
+def drawn_values(series: Sequence[Series]) -> list[float]:
+    """Return all that is drawn of these series: values, and the ends of their intervals."""
     return [v for one in series for p in one.points for v in (p.y, p.low, p.high) if v is not None]
 
 
@@ -112,14 +113,14 @@ def rates(run_view: RunView, levels: Sequence[Level], metric: MetricKey) -> str:
         low, high = interval or (None, None)
         return Point(0, median, low, high, tip=f"{text}, n = {len(ordered)}")
 
-    series = _at_levels(run_view, levels, of)
+    series = at_levels(run_view, levels, of)
     if not series:
         return ""
     scale = scale_of([p.y for one in series for p in one.points], METRICS[metric].unit)
     series = _scaled(series, scale.factor)
-    log = not METRICS[metric].higher_is_better and spread_out(_values(series))
-    down = axis_of(_values(series), HEIGHT, 8, log=log)
-    across, ticks = _across(levels, [down.text(tick) for tick in down.ticks])
+    log = not METRICS[metric].higher_is_better and spread_out(drawn_values(series))
+    down = axis_of(drawn_values(series), HEIGHT, 8, log=log)
+    across, ticks = across_levels(levels, [down.text(tick) for tick in down.ticks])
     few = any(p.low is None for one in series for p in one.points)
     notes = ["Median over the turns of a level; vertical lines are its 95% interval."]
     if few:
@@ -189,17 +190,17 @@ def percentiles(run_view: RunView, levels: Sequence[Level], quantity: Quantity) 
         return of
 
     title = {str(key): words for key, words in OBJECTIVE_TITLES.items()}.get(quantity, quantity)
-    halves = _at_levels(run_view, levels, point("p50"))
-    tails = [one._replace(second=True) for one in _at_levels(run_view, levels, point("p95"))]
+    halves = at_levels(run_view, levels, point("p50"))
+    tails = [one._replace(second=True) for one in at_levels(run_view, levels, point("p95"))]
     if not halves:
         return ""
     limit = {str(name): value for name, value in run_view.plan.slo.limits.items()}.get(quantity)
-    values = [*_values(halves), *_values(tails), *([limit] if limit is not None else [])]
+    values = [*drawn_values(halves), *drawn_values(tails), *([limit] if limit is not None else [])]
     unit = unit_of(values, "s")
     factor = Scale(unit, 0).factor
     log = spread_out(values)
     down = axis_of([value * factor for value in values], HEIGHT, 8, log=log)
-    across, ticks = _across(levels, [down.text(tick) for tick in down.ticks])
+    across, ticks = across_levels(levels, [down.text(tick) for tick in down.ticks])
     notes = ["Filled marks are p50, hollow ones p95, of all requests of a level."]
     if sum(len(one.points) for one in tails) < sum(len(one.points) for one in halves):
         notes.append(f"A p95 needs {TAIL_FROM} requests.")
@@ -227,11 +228,11 @@ def attainment(run_view: RunView, levels: Sequence[Level]) -> str:
         low, high = interval or (None, None)
         return Point(0, share, low, high, tip=f"{attained_text(share)} within the objectives{ends}")
 
-    series = _scaled(_at_levels(run_view, levels, of), 100)
+    series = _scaled(at_levels(run_view, levels, of), 100)
     if not series:
         return ""
     down = axis_of([0, 100], HEIGHT, 8)
-    across, ticks = _across(levels, [down.text(tick) for tick in down.ticks])
+    across, ticks = across_levels(levels, [down.text(tick) for tick in down.ticks])
     asked = run_view.plan.slo.share
     note = "Vertical lines are 95% intervals over the turns. A request without an answer has missed them."
     wanted = (100 * asked, f"{share_text(asked)} should")

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from llmtui.export.load_table import HEADING, load_remarks
 from llmtui.export.report.load_charts import load_charts
+from llmtui.export.report.power_charts import power_charts
 from llmtui.export.report.race_charts import race_charts
 from llmtui.export.report.style import style_sheet
 from llmtui.export.report.svg import escape
-from llmtui.export.report.tables import backends, facts, settings, summary
+from llmtui.export.report.tables import backends, facts, settings, summary, workers
 from llmtui.export.table import remarks_on, rows_of, start_ups, typical_values
 from llmtui.model import RESTING
 from llmtui.runview import levels as of_levels
@@ -171,6 +172,7 @@ def _results(run_view: RunView) -> str:
 
 def _charts(run_view: RunView) -> str:
     charts = load_charts(run_view) if run_view.plan.levels else race_charts(run_view)
+    charts += power_charts(run_view)
     return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
 
 
@@ -192,6 +194,7 @@ def _machine(run_view: RunView) -> list[tuple[str, str]]:
         ("Python", machine.python),
         ("llmtui", machine.llmtui),
         ("frequency governor", machine.governor),
+        ("processes that sent the requests", workers(run_view)),
         ("load before the run", "" if machine.load_1m is None else f"{machine.load_1m:.2f}"),
         ("other programs", "" if machine.foreign_cpu is None else f"{machine.foreign_cpu:.2f} cores at the start"),
         ("not measured on this system", "; ".join(machine.unseen)),
@@ -202,7 +205,7 @@ def _machine(run_view: RunView) -> list[tuple[str, str]]:
 def _config(run_view: RunView) -> str:
     plan = run_view.plan.public()
     parts = [facts([("config", plan.source), *settings(plan.config, all_of_them=True)])]
-    others = [("load", plan.load), ("slo", plan.slo), ("prompts", plan.prompts)]
+    others = [("load", plan.load), ("slo", plan.slo), ("prompts", plan.prompts), ("workers", plan.workers)]
     for name, struct in others:
         if pairs := settings(struct):
             parts.append(f"<h3>{escape(name)}</h3>{facts(pairs)}")

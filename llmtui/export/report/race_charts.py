@@ -23,7 +23,7 @@ from llmtui.stats.intervals import MEAN_FROM, MEDIAN_FROM
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide, fit_name
-from llmtui.text.format import Scale, plural, scale_of
+from llmtui.text.format import plural, scale_of
 
 _BAR = 14.0
 _ROW = 19.0
@@ -33,13 +33,17 @@ _MOST_POINTS = 500
 
 
 class Bar(NamedTuple):
-    """A value of the backend at the place `backend`, in the unit of the axis, with the ends of its interval."""
+    """A value of the backend at the place `backend`, in the unit of the axis, with the ends of its interval.
+
+    `text` is the value as text.
+    """
 
     backend: int
     name: str
     value: float
     low: float | None = None
     high: float | None = None
+    text: str = ""
 
 
 def race_charts(run_view: RunView) -> list[str]:
@@ -66,8 +70,8 @@ def bars_of(run_view: RunView, metric: MetricKey, statistics: Sequence[str]) -> 
             if name in known:
                 interval = getattr(estimates.get(name), f"{statistic}_interval", None) or (None, None)
                 value: float = getattr(known[name], statistic)
-                ends = [end * scale.factor if end is not None else None for end in interval]
-                bars.append(Bar(index, name, value * scale.factor, *ends))
+                low, high = (end * scale.factor if end is not None else None for end in interval)
+                bars.append(Bar(index, name, value * scale.factor, low, high, scale.text(value)))
         groups.append((statistic, bars))
     title = METRICS[metric].titled(scale.unit)
     what = f"{', '.join(statistics)} of {title}" if len(statistics) > 1 else f"{statistics[0]} {title}"
@@ -79,16 +83,15 @@ def bars_of(run_view: RunView, metric: MetricKey, statistics: Sequence[str]) -> 
     if fewest < MEAN_FROM:
         least = f"a median needs {MEDIAN_FROM} iterations, a mean {MEAN_FROM}"
         notes.append(f"Intervals are missing where there are too few samples: {least}.")
-    return figure(what, drawing(*_bars(groups, scale), what), " ".join(notes))
+    return figure(what, bars_drawing(groups, scale.unit, what), " ".join(notes))
 
 
-def _bars(groups: Sequence[tuple[str, list[Bar]]], scale: Scale) -> tuple[float, str]:
-    """Return the height and the body of bars in groups, below one another, on one axis."""
+def bars_drawing(groups: Sequence[tuple[str, list[Bar]]], unit: str, words: str) -> str:
+    """Return the drawing of bars in groups with titles, below one another, on one axis in `unit`."""
     every = [bar for _, bars in groups for bar in bars]
     names = {bar.backend: fit_name(sanitize(bar.name, 200), 22) for bar in every}
-    texts = {id(bar): Scale(scale.unit, scale.decimals).text(bar.value / scale.factor) for bar in every}
     left = max(60.0, 26 + LETTER * max(map(cells_wide, names.values())))
-    right = WIDTH - 12 - LETTER * max(map(len, texts.values()))
+    right = WIDTH - 12 - LETTER * max(len(bar.text) for bar in every)
     tops = [bar.value for bar in every] + [bar.high for bar in every if bar.high is not None]
     axis = axis_of(tops, left, right, most=5)
     parts, y = list[str](), 0.0
@@ -97,7 +100,7 @@ def _bars(groups: Sequence[tuple[str, list[Bar]]], scale: Scale) -> tuple[float,
             parts.append(label(0, y + 13, title, "group"))
             y += _HEAD
         for bar in bars:
-            parts.append(_bar(bar, axis, y, names[bar.backend], texts[id(bar)]))
+            parts.append(_bar(bar, axis, y, names[bar.backend]))
             y += _ROW
         y += 6 if len(groups) > 1 else 0
     grid = []
@@ -105,11 +108,11 @@ def _bars(groups: Sequence[tuple[str, list[Bar]]], scale: Scale) -> tuple[float,
         x = axis.at(tick)
         grid.append(line([(x, 0), (x, y)], "base" if tick == axis.low else "grid"))
         grid.append(label(x, y + 14, axis.text(tick), "tick", "middle"))
-    grid.append(label(0, y + 14, scale.unit, "axis"))
-    return y + 20, "".join([*grid, *parts])
+    grid.append(label(0, y + 14, unit, "axis"))
+    return drawing(y + 20, "".join([*grid, *parts]), words)
 
 
-def _bar(bar: Bar, axis: Axis, y: float, name: str, text: str) -> str:
+def _bar(bar: Bar, axis: Axis, y: float, name: str) -> str:
     end, middle, colour = axis.at(bar.value), y + _BAR / 2 + 1, series_class(bar.backend)
     parts = [
         mark(bar.backend, [(6, middle)]),
@@ -122,7 +125,7 @@ def _bar(bar: Bar, axis: Axis, y: float, name: str, text: str) -> str:
         parts.append(line([(low, middle), (high, middle)], "on-bar"))
         parts += [line([(x, middle - 4), (x, middle + 4)], "on-bar") for x in (low, high)]
         end = max(end, high)
-    return "".join([*parts, label(end + 6, middle + 4, text, "value")])
+    return "".join([*parts, label(end + 6, middle + 4, bar.text, "value")])
 
 
 def scatter(run_view: RunView, metric: MetricKey) -> str:

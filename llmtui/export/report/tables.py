@@ -74,6 +74,27 @@ def _text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def workers(run_view: RunView) -> str:
+    """How many processes sent the requests of a load, by level where that differs.
+
+    "" in a race, and where another tool measured.
+    """
+    levels, counts = run_view.plan.levels, dict[int, set[int]]()
+    for view in run_view.backends.values():
+        if view.backend.measured_by:
+            return ""
+        for turn in view.turns:
+            if turn.phase == "measured" and turn.attempt == view.state.attempt:
+                counts.setdefault(turn.level, set()).add(turn.workers)
+    titles: dict[str, list[str]] = {}
+    for number, found in sorted(counts.items()):
+        titles.setdefault(" or ".join(map(str, sorted(found))), []).append(levels[number - 1].title)
+    said = (
+        "; ".join(f"{count} at {', '.join(of)}" for count, of in titles.items()) if len(titles) > 1 else "".join(titles)
+    )
+    return f"{said}, on workers of a Dask cluster" if said and run_view.plan.workers.scheduler else said
+
+
 def backends(run_view: RunView) -> str:
     """Return what is known of each backend: its server, and its settings without secrets."""
     public = {backend.name: backend for backend in run_view.plan.public().backends}
