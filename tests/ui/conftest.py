@@ -11,9 +11,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+import textual.app
+import textual.pilot
 
 from llmtui.ui.screens import run as run_screen
 from tests.leftovers import carrying
+from tests.ui.quiet import until_quiet
 from tests.ui.tmux import WAIT_S, Tmux
 
 
@@ -22,6 +25,13 @@ def _no_throttling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw every change immediately. The throttle has tests of its own."""
     monkeypatch.setattr(run_screen, "NUMBERS_S", 0.0)
     monkeypatch.setattr(run_screen, "CHARTS_S", 0.0)
+
+
+@pytest.fixture(autouse=True)
+def _no_idle_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the app and not for the clock."""
+    monkeypatch.setattr(textual.pilot, "wait_for_idle", until_quiet)
+    monkeypatch.setattr(textual.app, "wait_for_idle", until_quiet)
 
 
 @pytest.fixture

@@ -35,22 +35,22 @@ def rows_of(layout: Layout) -> int:
     return parts + layout.table_rows * layout.table + layout.ranking + layout.footer
 
 
-@pytest.mark.parametrize("backends", [*range(1, 10), 10, 12, 13, 20, 31, 60])
 @pytest.mark.parametrize(
     "size", [(20, 5), (40, 10), (60, 15), (80, 10), (80, 24), (100, 45), (119, 60), (120, 32), (120, 40), (200, 50)]
 )
-def test_parts_fit_the_terminal(size: tuple[int, int], backends: int) -> None:
+def test_parts_fit_the_terminal(size: tuple[int, int]) -> None:
     width, height = size
-    for notices in (0, 1):
+    for backends, notices in itertools.product([*range(1, 11), 12, 13, 20, 31, 60], (0, 1)):
         layout = layout_for(width, height, backends, notices)
+        case = backends, notices
         if layout.form != "tiny" or not notices:
-            assert rows_of(layout) <= height
+            assert rows_of(layout) <= height, case
         shown = (layout.lines or backends) // layout.panel_columns
-        assert shown * layout.panel_height + layout.scrolls <= layout.backend_rows
-        assert layout.charts == 0 or layout.chart_height >= CHART_MIN
-        assert layout.whole_table_rows <= layout.chart_height + layout.table_rows
+        assert shown * layout.panel_height + layout.scrolls <= layout.backend_rows, case
+        assert layout.charts == 0 or layout.chart_height >= CHART_MIN, case
+        assert layout.whole_table_rows <= layout.chart_height + layout.table_rows, case
         if height >= 24 and width >= 80:
-            assert layout.charts
+            assert layout.charts, case
 
 
 def test_charts_have_more_rows_than_panels() -> None:
