@@ -79,7 +79,9 @@ async def test_a_server_that_refuses_gets_few_requests_and_the_turn_ends_with_it
 async def test_a_stream_waits_as_long_as_the_server_asks() -> None:
     async with refusing(b"503 Busy\r\nRetry-After: 0.4") as (url, came):
         _, done = await run_slice(slice_for(url, streams=1, requests=1000))
-    assert [round(b - a, 1) for a, b in itertools.pairwise(came)] == [0.4, 0.4]
+    # By itself it would wait 0.1 s and 0.2 s.
+    gaps_s = [b - a for a, b in itertools.pairwise(came)]
+    assert len(gaps_s) == 2 and all(0.39 <= gap_s < 5 for gap_s in gaps_s)
     assert done.error is not None and "HTTP 503" in done.error.message
 
 
@@ -87,7 +89,7 @@ async def test_a_wait_that_the_server_asks_for_ends_with_the_window() -> None:
     async with refusing(b"503 Busy\r\nRetry-After: 8") as (url, came):
         _, done = await run_slice(slice_for(url, streams=1, duration_s=0.3))
     assert len(came) == 1 and done.error is None
-    assert done.elapsed_s < 4
+    assert done.elapsed_s < 7
 
 
 async def test_a_server_that_dies_in_mid_turn_ends_it_and_what_was_finished_stays() -> None:
