@@ -1,11 +1,15 @@
-"""A process to be killed: `python -m tests.store.killed write|load|upgrade FILE RUN`. Prints its progress to stdout."""
+"""Processes to be killed. They are forked, as most of the time of a new one is its imports."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 import sqlite3
 import sys
+import traceback
+from typing import TextIO
 
 import msgspec
 
@@ -77,11 +81,22 @@ def upgrade(file: str) -> None:
     print("up", flush=True)
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "write":
-        write(sys.argv[2], sys.argv[3])
-    elif sys.argv[1] == "load":
-        asyncio.run(record(sys.argv[2], sys.argv[3]))
-    else:
-        upgrade(sys.argv[2])
-    sys.stdin.read()
+def forked(kind: str, *arguments: str) -> tuple[int, TextIO]:
+    """Start a process that runs "write", "load" or "upgrade". Return its PID, and what it prints."""
+    reading, writing = os.pipe()
+    if pid := os.fork():
+        os.close(writing)
+        return pid, open(reading, encoding="ascii")
+    try:
+        os.close(reading)
+        sys.stdout = open(writing, "w", encoding="ascii")  # noqa: SIM115
+        if kind == "load":
+            asyncio.run(record(*arguments))
+        elif kind == "write":
+            write(*arguments)
+        else:
+            upgrade(*arguments)
+        signal.pause()
+    except BaseException:
+        traceback.print_exc()
+    os._exit(1)

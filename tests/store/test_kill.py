@@ -6,9 +6,8 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 
 from llmtui.store import schema
 from llmtui.store.open import open_store
-from tests.store.killed import ITERATIONS, UPGRADE_STEPS, batches, saved
+from tests.store.killed import ITERATIONS, UPGRADE_STEPS, batches, forked, saved
 from tests.store.runs import MACHINE, iteration, plan
 
 #: A save takes less than this, so kills land before, during and after it.
@@ -24,20 +23,19 @@ WITHIN_S = 0.002
 
 
 def killed(chance: random.Random, most_lines: int, *arguments: str) -> list[str]:
-    """Run tests.store.killed, kill it a moment after a random number of lines. Returns all lines that it printed."""
-    lines: list[str] = []
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.store.killed", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as child:
-        assert child.stdout is not None
-        for _ in range(chance.randint(0, most_lines)):
-            lines.append(child.stdout.readline().decode())
-        # time.sleep is not precise enough.
-        until = time.perf_counter() + chance.uniform(0, WITHIN_S)
-        while time.perf_counter() < until:
-            pass
-        child.kill()
-        lines += child.stdout.read().decode().splitlines(keepends=True)
+    """Start a process, kill it a moment after a random number of lines. Returns all lines that it printed."""
+    pid, printed = forked(*arguments)
+    with printed:
+        try:
+            lines = [printed.readline() for _ in range(chance.randint(0, most_lines))]
+            # time.sleep is not precise enough.
+            until = time.perf_counter() + chance.uniform(0, WITHIN_S)
+            while time.perf_counter() < until:
+                pass
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        lines += printed.readlines()
     return [line.strip() for line in lines if line.endswith("\n")]
 
 

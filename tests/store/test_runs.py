@@ -248,7 +248,7 @@ import sys
 from llmtui.store.open import open_store
 from tests.store.runs import MACHINE, iteration, plan
 sys.stdin.read(1)
-store, notes = open_store(sys.argv[1])
+store, notes = open_store(sys.argv[1], wait_s=60)
 assert not notes, notes
 with store:
     store.begin(plan(sys.argv[2]), MACHINE)
