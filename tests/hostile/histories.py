@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import random
+import signal
 import sqlite3
 import struct
 import subprocess
@@ -13,6 +15,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from llmtui.cli.app import cli
+from llmtui.cli.exits import exit_code_of
 from llmtui.store.errors import StoreError
 from llmtui.store.history import Store
 from llmtui.store.open import open_store
@@ -116,6 +120,30 @@ def llmtui(file: Path, *arguments: str, memory_bytes: int = 0) -> subprocess.Com
         timeout=TIMEOUT_S,
         check=False,
     )
+
+
+def llmtui_inside(file: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """The same in this process, without limits: for values that make no command endless."""
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+    code: object = 0
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        for name, value in environment(file.parent).items():
+            patch.setenv(name, value)
+        try:
+            cli.main([*arguments, "--store", str(file)], prog_name="llmtui", standalone_mode=False)
+        except SystemExit as ended:
+            code = ended.code
+        except BaseException as error:
+            code = exit_code_of(error)
+        finally:
+            signal.signal(signal.SIGINT, handler)
+    said = []
+    for stream in (out, err):
+        stream.flush()
+        said.append(stream.buffer.getvalue())
+    assert code is None or isinstance(code, int)
+    return subprocess.CompletedProcess(arguments, code or 0, *said)
 
 
 def refused(done: subprocess.CompletedProcess[bytes]) -> str:

@@ -23,6 +23,7 @@ from tests.hostile.histories import (
     RUN,
     history,
     llmtui,
+    llmtui_inside,
     refused,
     spoiled,
 )
@@ -161,8 +162,8 @@ def test_a_stored_plan_must_be_within_the_limits_of_a_config(tmp_path: Path, nam
     with spoiled(file) as connection:
         connection.execute("UPDATE runs SET plan = json_set(plan, ?, ?) WHERE id = ?", (path, value, RUN))
     for command in READING[1:]:
-        assert f"run {RUN} of the history {file} cannot be read: " in refused(llmtui(file, *command))
-    assert llmtui(file, "history").stdout.startswith(OTHER.encode())
+        assert f"run {RUN} of the history {file} cannot be read: " in refused(llmtui_inside(file, *command))
+    assert llmtui_inside(file, "history").stdout.startswith(OTHER.encode())
 
 
 #: Columns that may contain any text, and the document with each.
@@ -191,7 +192,7 @@ def test_stored_text_is_sanitized_when_printed(tmp_path: Path) -> None:
             connection.execute(f"UPDATE {table} SET {column} = ?", (value,))
         connection.execute("UPDATE iterations SET error_kind = 'http', error_hint = ? WHERE iteration = 1", (said,))
     for command in (*READING[:4], ["export", RUN, "--json", "-"], ["export", RUN, "--markdown", "-"]):
-        done = llmtui(file, *command)
+        done = llmtui_inside(file, *command)
         assert done.returncode == 0, done.stderr
         assert_plain(done.stdout, swallowed="-" not in command)
         assert_plain(done.stderr)
