@@ -24,6 +24,7 @@ from llmtui.cli.options import (
     run_options,
     store_option,
     stream_counts,
+    there_option,
 )
 from llmtui.cli.outputs import output_options
 from llmtui.interrupts import ExitOnInterrupt
@@ -265,12 +266,25 @@ def completion(shell: str) -> None:
 
 @cli.command()
 @run_options
-def check(words: tuple[str, ...], model: str | None, only: tuple[str, ...], **changes: Any) -> None:
+@there_option
+@on_command_option
+@click.pass_context
+def check(
+    context: click.Context,
+    /,
+    words: tuple[str, ...],
+    model: str | None,
+    only: tuple[str, ...],
+    on: str | None,
+    on_command: str | None,
+    **changes: Any,
+) -> None:
     """Send every backend one short request.
 
     Print the version and the model of each, and check the options of a run. WHAT is as in `llmtui monitor`.
     """
-    _, plan = plan_from(words, model, only, changes)
+    past_runs.print_there(context, on, on_command)
+    _, plan = plan_from(words, model, only, changes, sent=context.find_root().obj)
     with ExitOnInterrupt():
         from llmtui.cli.check import check_backends
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 
 from llmtui import exit_codes
 from llmtui.cli.history import opened
-from llmtui.cli.output import STDOUT, output_columns, report, write_output
+from llmtui.cli.output import STDOUT, on_terminal, output_columns, report, write_output
 from llmtui.export.runs import failed, run_record
 from llmtui.model import FAILED, STATE_WORDS
 from llmtui.stats.metrics import METRICS, MetricKey
@@ -40,7 +39,7 @@ def list_runs(number: int, path: str, wanted: RunFilter | None = None, *, as_jso
         report("no run matches; to see all: llmtui history")
     if as_json:
         return exit_codes.OK if write_output(STDOUT, runs_json(rows)) else exit_codes.FAILED
-    for line in table(rows, output_columns()) if sys.stdout.isatty() else map(run_line, rows):
+    for line in table(rows, output_columns()) if on_terminal() else map(run_line, rows):
         print(line)
     return exit_codes.OK
 

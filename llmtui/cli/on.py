@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from llmtui.cli.words import meaning
 from llmtui.config.file import read
 from llmtui.config.named_secrets import named_secrets, secret_env
 from llmtui.config.schema import ConfigError, UiConfig, parse
-from llmtui.link.line_messages import Join, Joined, Planned, Start
+from llmtui.link.line_messages import Continue, Join, Joined, Planned, Start
 from llmtui.link.remote import RemoteEngine, RemoteLink
 from llmtui.link.ssh import Line, LineError, OtherMachine
 from llmtui.model import Backend, secret_values
@@ -46,38 +47,70 @@ def planned(machine: OtherMachine, typed: Typed, commands: Iterable[str]) -> tup
 
     ssh may ask the user. Raises LineError, RefusedError, and UsageError or ConfigError.
     """
-    words, path = config_among(typed.words, commands)
-    text = None
-    if path is not None:
-        text = read(Path(os.path.expanduser(path)))
-        refuse_keys(text, path, machine.host)
+    words, text, name = sent_config(typed.words, commands, machine.host)
     start = Start(
         words=words,
         model=typed.model,
         only=list(typed.only),
         changes=dict(typed.changes),
         config=text,
-        config_name=f"{Path(path).name} from {os.uname().nodename}" if path is not None else "",
+        config_name=name,
         label=typed.label,
         store=typed.store,
     )
+    return _plan_there(machine, start, typed.store), usual_ui() if text is None else _ui_of(text)
+
+
+def continued(
+    machine: OtherMachine, again: Continue, config: str | None, commands: Iterable[str]
+) -> tuple[RemoteEngine, UiConfig]:
+    """Let the other machine plan what is missing of a run in its history. `config` is that of --config.
+
+    Returns and raises what `planned` does.
+    """
+    here = config is not None and at_path(config) == "file"
+    words, text, name = sent_config([*([str(config)] if here else []), *again.words], commands, machine.host)
+    again = msgspec.structs.replace(again, words=words, path=None if here else config, config=text, config_name=name)
+    return _plan_there(machine, again, again.store), usual_ui() if text is None else _ui_of(text)
+
+
+def _plan_there(machine: OtherMachine, request: Start | Continue, store: str) -> RemoteEngine:
     line = Line.open(machine)
     try:
-        _name_versions(line)
-        reply = line.ask(start)
+        name_versions(line)
+        if isinstance(request, Continue) and "continue" not in line.does:
+            by_ssh = shlex.join(["ssh", "-t", machine.host, machine.program, "resume", request.run])
+            raise LineError(
+                f"llmtui {line.version} on {machine.host} does not know resume --on; run it there, as in: {by_ssh}"
+            )
+        reply = line.ask(request)
         if not isinstance(reply, Planned):
             raise LineError(f"{machine.host}: an unexpected answer")
     except BaseException:
         line.close(0)
         raise
-    return RemoteEngine(line, reply.plan, typed.store), usual_ui() if text is None else _ui_of(text)
+    return RemoteEngine(line, reply.plan, store)
 
 
-def _name_versions(line: Line) -> None:
+def name_versions(line: Line) -> None:
+    """Report the version of llmtui there, if it is another one."""
     import llmtui
 
     if line.version != llmtui.__version__:
         report(f"{line.machine.host} has llmtui {line.version}, this machine {llmtui.__version__}")
+
+
+def sent_config(words: Sequence[str], commands: Iterable[str], host: str) -> tuple[list[str], str | None, str]:
+    """Return the words for the other machine, the text of the config of this one among them, and its name there.
+
+    Raises UsageError for two configs, and ConfigError.
+    """
+    rest, path = config_among(words, commands)
+    if path is None:
+        return rest, None, ""
+    text = read(Path(os.path.expanduser(path)))
+    refuse_keys(text, path, host)
+    return rest, text, f"{Path(path).name} from {os.uname().nodename}"
 
 
 def config_among(words: Sequence[str], commands: Iterable[str]) -> tuple[list[str], str | None]:
@@ -166,13 +199,16 @@ def attach(machine: OtherMachine, run: str | None, store: str) -> int:
     """Show an active run of the other machine. Return the exit code. Raises LineError and RefusedError."""
     line = Line.open(machine)
     try:
-        _name_versions(line)
+        name_versions(line)
         joined = line.ask(Join(run=run, store=store))
         if not isinstance(joined, Joined):
             raise LineError(f"{machine.host}: an unexpected answer")
     except BaseException:
         line.close(0)
         raise
+    if joined.others:
+        others = ", ".join(sanitize(run, 20) for run in joined.others[:10])
+        report(f"run {joined.run} is the newest one in progress on {machine.host}; to watch another: {others}")
     line.hush()
     from llmtui.ui.run import show_link
 

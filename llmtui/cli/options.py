@@ -225,6 +225,7 @@ run_options = _all(
 
 #: Another machine, on which the run is.
 on_option = click.option("--on", metavar="HOST", type=TEXT, help="The run is on another machine; by ssh.")
+there_option = click.option("--on", metavar="HOST", type=TEXT, help="Do it on another machine; by ssh.")
 on_command_option = click.option("--on-command", metavar="PATH", type=TEXT, hidden=True)
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 STDOUT = Path("-")
 #: Columns of a table that goes to a file or a pipe.
 FILE_COLUMNS = 160
+#: See `draw_for`; 0 without a line.
+_far_columns = 0
 
 
 def report(text: str) -> None:
@@ -29,8 +31,21 @@ def report(text: str) -> None:
     print("llmtui: " + "\n".join(sanitize_lines(text)), file=sys.stderr, flush=True)
 
 
+def on_terminal() -> bool:
+    """Whether people read stdout: it is a terminal, here or at the other end of a line."""
+    return sys.stdout.isatty() or _far_columns > 0
+
+
+def draw_for(columns: int) -> None:
+    """Lay tables out for a terminal of this width at the other end of a line to another machine."""
+    global _far_columns
+    _far_columns = columns
+
+
 def output_columns() -> int:
     """The width of tables on stdout: that of the terminal, else `FILE_COLUMNS`."""
+    if _far_columns:
+        return _far_columns
     return shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else FILE_COLUMNS
 
 

@@ -22,6 +22,7 @@ from llmtui.cli.options import (
     on_option,
     refuse,
     store_option,
+    there_option,
     words_argument,
 )
 from llmtui.cli.outputs import output_files, output_options
@@ -31,6 +32,17 @@ if TYPE_CHECKING:
     from llmtui.stats.metrics import MetricKey
 
 _command = functools.partial(click.command, cls=InterruptibleCommand)
+
+
+def print_there(context: click.Context, on: str | None, on_command: str | None) -> None:
+    """Carry out the command of `context` on another machine and exit, if one is named."""
+    if on is not None:
+        from llmtui.cli.printing import print_from
+        from llmtui.link.ssh import OtherMachine
+
+        sys.exit(print_from(OtherMachine.named(on, on_command), context))
+
+
 _label_option = click.option(
     "--label", metavar="TEXT", default="", type=TEXT, help="Only runs with this text in their label."
 )
@@ -56,8 +68,12 @@ _since_option = click.option("--since", metavar="TIME", default="", help="Only r
 @click.option("--keep", metavar="N", type=click.IntRange(0, 100_000), default=None, hidden=True)
 @click.option("--older-than", metavar="TIME", default="", hidden=True)
 @click.option("--yes", is_flag=True, hidden=True)
+@there_option
+@on_command_option
 @store_option
+@click.pass_context
 def history(
+    context: click.Context,
     number: int,
     label: str,
     backend: str,
@@ -68,12 +84,15 @@ def history(
     keep: int | None,
     older_than: str,
     yes: bool,
+    on: str | None,
+    on_command: str | None,
     store: str,
 ) -> None:
     """List past runs, newest first.
 
     A line shows the id, start and state of a run, how many backends failed, and the median latency of each.
     """
+    print_there(context, on, on_command)
     if prune or keep is not None or older_than or yes:
         if not prune:
             refuse("--keep, --older-than and --yes are for --prune; add it")
@@ -97,11 +116,24 @@ def history(
 @click.option("--label", metavar="TEXT", type=TEXT, help="Label the run. A label can be used as RUN.")
 @click.option("--note", metavar="TEXT", type=TEXT, help="Add a note to the run.")
 @click.option("--ended", is_flag=True, help="The run has ended: its container or machine is gone. It can be resumed.")
-def show(run: str, store: str, label: str | None, note: str | None, ended: bool) -> None:
+@there_option
+@on_command_option
+@click.pass_context
+def show(
+    context: click.Context,
+    run: str,
+    store: str,
+    label: str | None,
+    note: str | None,
+    ended: bool,
+    on: str | None,
+    on_command: str | None,
+) -> None:
     """Show the results of a past run.
 
     RUN is an id, the beginning of one, a label, or last: the newest run (last~1: the one before).
     """
+    print_there(context, on, on_command)
     from llmtui.cli.history import show_run
 
     sys.exit(show_run(run, store, label=label, note=note, ended=ended))
@@ -289,6 +321,8 @@ def attach(run: str | None, on: str | None, on_command: str | None, store: str) 
 @words_argument
 @model_option
 @click.option("--config", metavar="FILE", type=PATH, help="The run's config, if it was moved.")
+@there_option
+@on_command_option
 @store_option
 @click.option("--text", is_flag=True, help="Print plain text instead of opening the monitor.")
 @click.option("--fail-if", metavar="EXPR", multiple=True, type=TEXT, hidden=True)
@@ -297,6 +331,8 @@ def resume(
     words: tuple[str, ...],
     model: str | None,
     config: str | None,
+    on: str | None,
+    on_command: str | None,
     store: str,
     text: bool,
     fail_if: tuple[str, ...],
@@ -313,6 +349,16 @@ def resume(
         refuse("--fail-if is for plain text; add --text")
     if not text:
         need_terminal(f"llmtui resume {run} --text")
+    if on is not None:
+        from llmtui.cli.on import continued, run_there, watch
+        from llmtui.link.line_messages import Continue
+        from llmtui.link.ssh import OtherMachine
+
+        again = Continue(run=run, words=list(words), model=model, store=store)
+        group = click.get_current_context().find_root().command
+        commands = group.commands if isinstance(group, click.Group) else ()
+        engine, ui = continued(OtherMachine.named(on, on_command), again, config, commands)
+        sys.exit(run_there(engine, {}, quiet=False, fail_if=fail_if) if text else watch(engine, ui, store))
     plan, ui = resumable(run, store, config, words, model)
     if text:
         with ExitOnInterrupt():

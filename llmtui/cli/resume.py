@@ -12,13 +12,13 @@ import msgspec
 
 from llmtui.cli.history import opened, with_store
 from llmtui.cli.present import complete
-from llmtui.cli.racing import COMMAND_LINE, plan_of
+from llmtui.cli.racing import COMMAND_LINE, SentConfig, plan_of
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE
 from llmtui.config.launch import as_now
 from llmtui.config.lineup import usual
 from llmtui.config.ollama_host import ollama_url
 from llmtui.config.places import Place
-from llmtui.config.schema import MAX_BACKENDS, Config, ConfigError, UiConfig, load, load_named_by_history
+from llmtui.config.schema import MAX_BACKENDS, Config, ConfigError, UiConfig, load, load_named_by_history, parse
 from llmtui.config.source import words_of
 from llmtui.config.sweeps import with_variants
 from llmtui.load.prompt_files.inspection import check_unchanged
@@ -29,13 +29,18 @@ from llmtui.text.redaction import HIDDEN
 
 
 def resumable(
-    run: str, path: str, config: str | None, words: Sequence[str] = (), model: str | None = None
+    run: str,
+    path: str,
+    config: str | None,
+    words: Sequence[str] = (),
+    model: str | None = None,
+    sent: SentConfig | None = None,
 ) -> tuple[Plan, UiConfig]:
     """Return the plan of `run` with the secrets that the history does not store, and the settings of the monitor.
 
-    Both come from the config that the run was made from, or from `config`. For a run without a config, the user has to
-    name the same backends again, as `words` and `model`: nothing is contacted that only a history names. Raises
-    StoreError, and UsageError or ConfigError.
+    Both come from the config that the run was made from, from `config`, or from the one that another machine `sent`.
+    For a run without a config, the user has to name the same backends again, as `words` and `model`: nothing is
+    contacted that only a history names. Raises StoreError, and UsageError or ConfigError.
     """
     with opened(path) as store:
         stored = store.load(run)
@@ -50,19 +55,22 @@ def resumable(
     if all((s.name, s.attempt, n) in measured for s in stored.states for n in planned):
         raise NoRunError(f"run {plan.run} is complete; {see}")
     if words or model is not None:
-        settings, wanted = plan_of(_words(plan, config, words), model, (), {}, ())
+        settings, wanted = plan_of(_words(plan, config, words, sent), model, (), {}, (), sent=sent)
         wanted = msgspec.structs.replace(wanted, config=msgspec.structs.replace(plan.config, model=wanted.config.model))
         candidates = _by_name(plan, {b.name: [b] for b in wanted.backends}, COMMAND_LINE)
     else:
         _refuse_without_words(plan)
         trust = f"llmtui resume {plan.run} --config FILE"
-        settings = load(Path(config)) if config else load_named_by_history(plan.source, trust)
+        if sent is not None:
+            settings = parse(sent.text, source=sent.name, folder=Path.cwd())
+        else:
+            settings = load(Path(config)) if config else load_named_by_history(plan.source, trust)
         wanted, candidates = _candidates(settings, plan)
     model_now = wanted.config.model if words or model is not None else settings.run.model
     if model_now != plan.config.model:
         # The path of a file to open is never taken from the history alone.
         raise _changed(plan, settings.place.section("run").key("model"))
-    folder = Path(settings.source).parent
+    folder = Path(settings.source).parent if sent is None else Path.cwd()
     chosen = []
     for old, fresh in zip(plan.backends, candidates, strict=True):
         differences = [_difference(old, _public(one, wanted), folder) for one in fresh]
@@ -103,9 +111,9 @@ def _by_name(plan: Plan, found: Mapping[str, list[Backend]], source: str) -> lis
     return [found[backend.name] for backend in plan.backends]
 
 
-def _words(plan: Plan, config: str | None, words: Sequence[str]) -> list[str]:
+def _words(plan: Plan, config: str | None, words: Sequence[str], sent: SentConfig | None) -> list[str]:
     """Return the words that name the race again. Raises UsageError if only the history names the config."""
-    if config or words:
+    if config or words or sent is not None:
         return [*([config] if config else []), *words]
     _refuse_without_words(plan)
     if plan.source != DEFAULT_SOURCE:

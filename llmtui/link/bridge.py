@@ -1,22 +1,29 @@
 """Carries lines between the engine's socket and a pair of pipes: the other end of a line to another machine.
 
-It runs beside the engine that measures, so it copies bytes and looks at nothing but the ends of lines.
+It runs beside the engine that measures, so it copies bytes and looks at nothing but the ends of lines. Before that,
+`only_new` lets the engine leave out what the other machine has.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
 import time
 from typing import Literal
 
+import msgspec
+
 from llmtui.link.line_messages import SILENCE_S
+from llmtui.model import Since, Struct
 
 #: No more is read from the engine while this many bytes wait for the line: the engine then drops what may be dropped.
 _MOST_WAITING = 64 * 1024
 _READ_BYTES = 64 * 1024
+#: How a line with a hello begins.
+_HELLO = b'{"type":"hello"'
 
 #: Who ended it: the engine, or the line.
 Ending = Literal["engine", "line"]
@@ -25,13 +32,21 @@ Ending = Literal["engine", "line"]
 class Bridge:
     """Carries the lines of one engine until it hangs up, or the line is gone or silent."""
 
-    def __init__(self, engine: socket.socket, commands: int = 0, events: int = 1, silence_s: float = SILENCE_S) -> None:
+    def __init__(
+        self,
+        engine: socket.socket,
+        commands: int = 0,
+        events: int = 1,
+        silence_s: float = SILENCE_S,
+        first: bytes = b"",
+    ) -> None:
         self._engine = engine
         self._commands = commands
         self._events = events
         self._silence_s = silence_s
         self._typed = b""
-        self._waiting = bytearray()
+        #: What is to be written, at first what was read of the engine before.
+        self._waiting = bytearray(first)
         self._heard = time.monotonic()
         #: The last line with a command.
         self.last_command = b""
@@ -87,3 +102,34 @@ class Bridge:
         if self._waiting:
             with contextlib.suppress(BlockingIOError):
                 del self._waiting[: os.write(self._events, self._waiting)]
+
+
+class _Skipped(Struct, frozen=True):
+    """The part of a hello that says whether its engine knows `Since`."""
+
+    skipped: int | None = None
+
+
+def only_new(engine: socket.socket, have: Since) -> bytes:
+    """Ask an engine, on a new connection, for what is new to a client. Return what it has sent of that.
+
+    An engine of an older version sends everything. Raises OSError.
+    """
+    data = _with_line(engine, b"")
+    if msgspec.json.decode(data[: data.index(b"\n")], type=_Skipped).skipped is None:
+        return data
+    engine.sendall(msgspec.json.encode(have) + b"\n")
+    while True:
+        data = _with_line(engine, data[data.index(b"\n") + 1 :])
+        if data.startswith(_HELLO):
+            return data
+
+
+def _with_line(engine: socket.socket, data: bytes) -> bytes:
+    """Return `data` and what follows it, at least to the end of a line. Raises OSError."""
+    parts = [data]
+    while b"\n" not in parts[-1]:
+        parts.append(engine.recv(_READ_BYTES))
+        if not parts[-1]:
+            raise ConnectionResetError(errno.ECONNRESET, "it has just ended")
+    return b"".join(parts)

@@ -1,7 +1,7 @@
 """A run on another machine, seen from here: events over a line that is opened again when it drops.
 
-The engine goes on without the line, as it does without a monitor. A line that is open again gets all that has happened,
-as any client that connects late.
+The engine goes on without the line, as it does without a monitor. A line that is open again gets what is new: the state
+of the run, and the results that were not received.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import llmtui
 from llmtui.link.client import HANG_UP_S
 from llmtui.link.line_messages import REPLY_START, STILL_HERE_S, Ended, Join, Joined
 from llmtui.link.run_folders import EngineError
+from llmtui.link.since import Received
 from llmtui.link.ssh import Line, LineError, OtherMachine
 from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Note, Plan, Shutdown
 from llmtui.model.errors import CommandError
@@ -48,6 +49,7 @@ class RemoteLink:
         #: The line that is being opened again.
         self._opening: Line | None = None
         self._ended = False
+        self._received = Received()
         self._versions = line.version != llmtui.__version__ and line.version
         self._beat: asyncio.Task[None] | None = None
         #: Lines that were read, and the parts of the one that is not here as a whole.
@@ -102,6 +104,7 @@ class RemoteLink:
             except msgspec.DecodeError as error:
                 assert self._line is not None
                 raise LineError(self._line.unreadable(error)) from None
+            self._received.add(event)
             yield event
             if isinstance(event, Hello) and self._versions:
                 yield Note(
@@ -161,7 +164,7 @@ class RemoteLink:
         line = self._opening = Line.start(self._machine, again=True)
         try:
             line.greet()
-            joined = line.ask(Join(run=self._run, store=self._store, again=True))
+            joined = line.ask(Join(run=self._run, store=self._store, again=True, have=self._received.since))
             if not isinstance(joined, Joined):
                 raise LineError(f"{self.host}: an unexpected answer")
             return line
@@ -181,8 +184,7 @@ class RemoteLink:
     async def _say_still_here(self) -> None:
         while True:
             await asyncio.sleep(STILL_HERE_S)
-            if self._line is not None:
-                self._line.write(b"\n")
+            self._write(b"\n")
 
     async def send(self, command: AnyCommand) -> None:
         """Send a command. Does nothing while the line is down."""
@@ -191,8 +193,12 @@ class RemoteLink:
     def _send(self, command: AnyCommand) -> None:
         if isinstance(command, Shutdown | Detach):
             self._leave()
-        if self._line is not None:
-            self._line.write(_encode(command) + b"\n")
+        self._write(_encode(command) + b"\n")
+
+    def _write(self, data: bytes) -> None:
+        """Write to the line. What it has no room for is lost, as while it is down: a screen must not wait for it."""
+        if self._line is not None and self._line.has_room():
+            self._line.write(data)
 
     def _leave(self) -> None:
         self._left.set()

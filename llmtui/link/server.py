@@ -9,39 +9,35 @@ import asyncio
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
 from llmtui.link.client import MAX_LINE_BYTES, peer
 from llmtui.link.requests import Read, batches
+from llmtui.link.since import pieces, rest_of
 from llmtui.model import (
     AnyCommand,
     AnyEvent,
     Detach,
     Earlier,
     Hello,
-    Iteration,
     Note,
     Progress,
     Requests,
     Sampled,
+    Since,
     Tick,
-    Turn,
 )
 
 #: A client with more lines queued than this gets no progress and no samples.
 MAX_QUEUED_LINES = 256
 #: A client with more bytes queued than this is disconnected.
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
-#: The most iterations, and the most turns, in a hello, and in each message with earlier ones.
-HELLO_ITERATIONS = 64
 #: Requests of a turn are read from the history only while a client has fewer bytes queued than this.
 MAX_ANSWER_BYTES = 1024 * 1024
 
-_Item = TypeVar("_Item")
 _encode = msgspec.json.Encoder().encode
 _decode_command = msgspec.json.Decoder(AnyCommand).decode
 
@@ -56,13 +52,19 @@ class _Connection:
         self.queued_bytes = 0
         self.wake = asyncio.Event()
         self.closing = False
-        #: Iterations and turns that did not fit the hello. They are sent after it and before all other lines.
-        self.earlier: list[Iteration] = []
-        self.earlier_turns: list[Turn] = []
+        #: The hello, and what did not fit it: they are sent before all other lines, as fast as the client reads.
+        self._first: deque[Hello | Earlier] = deque()
         #: Set while the client has read most of what was queued.
         self.room = asyncio.Event()
         #: The answers to commands for requests that are under way: to one for a single request, and to another.
         self.answering: dict[bool, asyncio.Task[None]] = {}
+
+    def greet(self, hello: Hello) -> None:
+        """Queue a hello in place of everything that is queued, which it contains."""
+        self._first = deque(pieces(hello))
+        self.queued_bytes -= sum(map(len, self.lines))
+        self.lines.clear()
+        self.wake.set()
 
     def put(self, line: bytes, *, droppable: bool = False) -> None:
         """Queue a line; a `droppable` one is skipped if the client is slow."""
@@ -86,10 +88,14 @@ class _Connection:
             while True:
                 await self.wake.wait()
                 self.wake.clear()
-                late = bool(self.earlier or self.earlier_turns)
-                if late:
-                    await self._write_earlier()
-                while self.lines:
+                late = False
+                while self._first or self.lines:
+                    if self._first:
+                        event = self._first.popleft()
+                        late = isinstance(event, Earlier)
+                        self.writer.write(_encode(event) + b"\n")
+                        await self.writer.drain()
+                        continue
                     batch = b"".join(self.lines)
                     self.lines.clear()
                     self.writer.write(batch)
@@ -100,21 +106,6 @@ class _Connection:
                     self.writer.write(_encode(Earlier(iterations=[], last=True)) + b"\n")
                 if self.closing:
                     return
-
-    async def _write_earlier(self) -> None:
-        # The hello comes first. Earlier iterations are encoded only as fast as the client reads.
-        hello = self.lines.popleft()
-        self.writer.write(hello)
-        self.queued_bytes -= len(hello)
-        earlier, self.earlier = self.earlier, []
-        turns, self.earlier_turns = self.earlier_turns, []
-        events = [
-            *(Earlier(iterations=part) for part in _parts(earlier)),
-            *(Earlier(iterations=[], turns=part) for part in _parts(turns)),
-        ]
-        for event in events:
-            self.writer.write(_encode(event) + b"\n")
-            await self.writer.drain()
 
     def answer(self, read: Read, command: Requests) -> None:
         """Send requests of a turn, as fast as the client reads, in place of the answer of this kind under way."""
@@ -129,15 +120,12 @@ class _Connection:
             self.put(_encode(event) + b"\n")
 
 
-def _parts(items: list[_Item]) -> Iterator[list[_Item]]:
-    return (items[start : start + HELLO_ITERATIONS] for start in range(0, len(items), HELLO_ITERATIONS))
-
-
 class LinkServer:
     """Serves the clients of one run.
 
-    `hello` returns the first message, `handle_command` gets every command but `Requests`, which `requests` answers,
-    and `set_watched` is called with True when a client connects and with False when the last one has left.
+    `hello` returns the first message, with all results. `handle_command` gets every command but `Since`, and
+    `Requests`, which `requests` answers. `set_watched` is called with True when a client connects and with False when
+    the last one has left.
     """
 
     def __init__(
@@ -204,18 +192,7 @@ class LinkServer:
         assert task is not None
         self._tasks.add(task)
         connection = _Connection(writer, pid)
-        hello = self._hello()
-        connection.earlier, connection.earlier_turns = (
-            hello.iterations[HELLO_ITERATIONS:],
-            hello.turns[HELLO_ITERATIONS:],
-        )
-        hello = msgspec.structs.replace(
-            hello,
-            iterations=hello.iterations[:HELLO_ITERATIONS],
-            turns=hello.turns[:HELLO_ITERATIONS],
-            earlier=len(connection.earlier) + len(connection.earlier_turns),
-        )
-        connection.put(_encode(hello) + b"\n")
+        connection.greet(rest_of(self._hello(), None))
         self._connections.add(connection)
         self.had_clients = True
         self._set_watched(True)
@@ -249,6 +226,9 @@ class LinkServer:
                 return  # not a client of llmtui
             if isinstance(command, Requests):
                 connection.answer(self._requests, command)
+                continue
+            if isinstance(command, Since):
+                connection.greet(rest_of(self._hello(), command))
                 continue
             try:
                 self._handle_command(command)

@@ -37,6 +37,8 @@ _READ_BYTES = 64 * 1024
 #: How long a line that is opened again may take.
 _AGAIN_S = 45.0
 _PATIENCE_S = 2.0
+#: What no name of a machine has, and what a command in the user's config of ssh (%h) would give to a shell.
+_OF_SHELLS = frozenset("`$;|&<>(){}'\"")
 
 _OPTIONS = (
     "-T",  # no terminal there
@@ -84,7 +86,8 @@ class OtherMachine(Struct, frozen=True):
         shown = sanitize(repr(host), 80)
         if host.startswith("-"):
             raise UsageError(f"{shown} begins with a dash, so it is not a machine; write: --on user@host")
-        if not host or any(c.isspace() or not c.isprintable() for c in host):
+        strange = any(c.isspace() or not c.isprintable() or c in _OF_SHELLS for c in host)
+        if not host.rpartition("@")[2] or host.rpartition("@")[2].startswith("-") or strange:
             raise UsageError(f"{shown} is not the name of a machine; write: --on user@host")
         if program is not None and (not program or program.startswith("-") or not program.isprintable()):
             raise UsageError(f"--on-command: {sanitize(repr(program), 80)} is not the path of a program")
@@ -122,8 +125,11 @@ class Line:
         # Another process may keep the pipe open for hours: a connection that ssh shares.
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
-        #: The version of llmtui there.
+        #: The version of llmtui there, and which later requests it knows.
         self.version = ""
+        self.does: list[str] = []
+        #: The last line that was not of llmtui, before the greeting.
+        self._noise = b""
 
     @classmethod
     def open(cls, machine: OtherMachine, *, again: bool = False) -> Line:
@@ -171,12 +177,13 @@ class Line:
         while noise < _MOST_NOISE_BYTES:
             line = self.read_line(None if end is None else max(0.0, end - time.monotonic()))
             if line is None:
-                raise self._why_none()
-            if line.startswith(REPLY_START):
-                greeting = self._reply(line)
+                raise self.why_ended()
+            # A shell may have written something before it, without the end of a line.
+            if (at := line.find(REPLY_START)) >= 0:
+                greeting = self._reply(line[at:])
                 if not isinstance(greeting, Greeting):
                     break
-                self.version = sanitize(greeting.llmtui, 40)
+                self.version, self.does = sanitize(greeting.llmtui, 40), greeting.does
                 if greeting.link != LINK:
                     raise LineError(
                         f"llmtui {self.version} on {self.machine.host} and {llmtui.__version__} here do not understand "
@@ -185,20 +192,25 @@ class Line:
                     )
                 return
             noise += len(line)
+            self._noise = line.strip() or self._noise
         raise LineError(f"{self.machine.host}: what answers there is not llmtui; see --on-command", asks=True)
 
     def ask(self, request: AnyRequest) -> AnyReply:
         """Send a request and return the answer to it. Blocks. Raises LineError, and RefusedError."""
         self.write(_encode(request) + b"\n")
-        line = self.read_line(None)
-        if line is None:
-            raise self._why_none()
-        reply = self._reply(line)
+        reply = self.read_reply()
         if isinstance(reply, Refused):
             raise RefusedError(
                 self.machine.host, msgspec.structs.replace(reply, problem=sanitize(reply.problem, 2_000))
             )
         return reply
+
+    def read_reply(self) -> AnyReply:
+        """Return the next reply. Blocks. Raises LineError."""
+        line = self.read_line(None)
+        if line is None:
+            raise self.why_ended()
+        return self._reply(line)
 
     def _reply(self, line: bytes) -> AnyReply:
         try:
@@ -215,7 +227,7 @@ class Line:
             )
         return f"cannot read the messages of llmtui on {self.machine.host}: {sanitize(str(error), 200)}"
 
-    def _why_none(self) -> LineError:
+    def why_ended(self) -> LineError:
         """Return why the line ended before a greeting or an answer, from what ssh said and its exit code."""
         host, program = self.machine.host, self.machine.program
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -236,6 +248,8 @@ class Line:
         if code == _NO_CONNECTION:
             asks = any(words in said for words in ("Permission denied", "Host key verification failed", "ost key for"))
             return LineError(f"no connection to {host}: {said or 'ssh ended without a reason'}", asks=asks)
+        if code is not None and code > 0 and not self.version and (noise := self._last_noise()):
+            return LineError(f"no llmtui answers on {host}; the shell there says: {noise}", asks=True)
         if code is not None and code > 0 and not self.version:
             return LineError(
                 f"llmtui on {host} ended before it answered (exit code {code}); it may be older than "
@@ -243,6 +257,9 @@ class Line:
                 asks=True,
             )
         return LineError(f"the line to {host} ended: {said or 'ssh was ended'}")
+
+    def _last_noise(self) -> str:
+        return sanitize((self._read.strip() or self._noise).decode("utf-8", "replace"), 200)
 
     def said(self) -> str:
         """Return the last line that ssh said, "" if it said nothing."""
@@ -311,14 +328,24 @@ class Line:
                     return True
         return False
 
+    def has_room(self) -> bool:
+        """Whether a short write does not block. ssh reads nothing any more from a line that is stuck."""
+        with contextlib.suppress(OSError, ValueError):
+            return bool(select.select([], [self._in], [], 0)[1])
+        return True  # it has ended, and writing does nothing
+
+    def hang_up(self) -> None:
+        """Say no more to the other end, and go on listening."""
+        with contextlib.suppress(OSError):
+            self._in.close()
+
     def end(self) -> None:
         """End ssh: what waits for the line ends too. May be called from any thread."""
         self._process.terminate()
 
     def close(self, patience_s: float = _PATIENCE_S) -> None:
         """Close the line: ssh has ended on return. It is terminated if it has not ended by itself in `patience_s`."""
-        with contextlib.suppress(OSError):
-            self._in.close()
+        self.hang_up()
         try:
             self._process.wait(patience_s)
         except subprocess.TimeoutExpired:

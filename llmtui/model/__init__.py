@@ -1,7 +1,19 @@
 """The data of llmtui as frozen structs: plans, samples, states, and the events and commands between processes."""
 
 from llmtui.model.base import Embedded, FreshRole, Outside, Own, OwnServerName, Protocol, Start, Struct
-from llmtui.model.commands import AnyCommand, Detach, Logs, More, Pause, Requests, Rerun, Resume, Shutdown, Stop
+from llmtui.model.commands import (
+    AnyCommand,
+    Detach,
+    Logs,
+    More,
+    Pause,
+    Requests,
+    Rerun,
+    Resume,
+    Shutdown,
+    Since,
+    Stop,
+)
 from llmtui.model.discovered import Absent, DiscoveredServer, Found, Program
 from llmtui.model.events import (
     AnyEvent,
@@ -121,6 +133,7 @@ __all__ = [
     "Search",
     "Share",
     "Shutdown",
+    "Since",
     "Slo",
     "Stamp",
     "Start",

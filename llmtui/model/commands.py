@@ -55,6 +55,20 @@ class Requests(EngineCommand, frozen=True, tag="requests"):
     columns: bool = False
 
 
+class Since(EngineCommand, frozen=True, tag="since"):
+    """Send a `Hello` without the first `iterations` and `turns` of the run, which this client has.
+
+    `iteration` and `turn` say which the last ones are (`llmtui.link.since`). Nothing is skipped if they are others
+    here. What was to be sent before is not sent any more. It is only for an engine whose `Hello` says how many it
+    `skipped`.
+    """
+
+    iterations: int = 0
+    turns: int = 0
+    iteration: str = ""
+    turn: str = ""
+
+
 class More(EngineCommand, frozen=True, tag="more"):
     """Add rounds until the interval of every pair is within `within` (0.05: 5%) of its ratio.
 
@@ -75,4 +89,4 @@ class Shutdown(EngineCommand, frozen=True, tag="shutdown"):
     """Stop the run and its servers, and exit the engine."""
 
 
-AnyCommand = Rerun | Stop | Pause | Resume | More | Logs | Requests | Detach | Shutdown
+AnyCommand = Rerun | Stop | Pause | Resume | More | Logs | Requests | Since | Detach | Shutdown

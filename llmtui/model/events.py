@@ -21,7 +21,8 @@ class Hello(Event, frozen=True, tag="hello"):
 
     `earlier` is how many iterations and turns follow; without them the client is up to date. `log` are the newest
     entries of the run's log, oldest first, without failed iterations, which are among the iterations. `turns` are those
-    of a load, whose iterations are warm-ups only.
+    of a load, whose iterations are warm-ups only. `skipped` iterations and turns are not sent, as the client said that
+    it has them (`Since`): it keeps those. It is None from an engine that does not know that command.
     """
 
     plan: Plan
@@ -33,6 +34,7 @@ class Hello(Event, frozen=True, tag="hello"):
     earlier: int = 0
     log: list[Logged] = []
     turns: list[Turn] = []
+    skipped: int | None = None
 
 
 class Earlier(Event, frozen=True, tag="earlier"):

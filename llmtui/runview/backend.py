@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -68,6 +68,11 @@ class BackendView(SamplesView):
     def slots_words(self) -> str:
         """How many requests its server computes at a time: "8 slots"; "" in a race, or if that is unknown."""
         return plural(self.state.slots, "slot") if self.level and self.state.slots else ""
+
+    def go_on(self, state: BackendState) -> Self:
+        """Take its present state after a line was down, and keep its samples."""
+        self.state, self.progress, self.tick = state, None, None
+        return self
 
     def add(self, iteration: Iteration) -> None:
         """Add an iteration."""

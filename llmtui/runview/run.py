@@ -107,22 +107,21 @@ class RunView:
         """Apply one event. Return what changed, and the backend's name ("" if it concerns the run)."""
         match event:
             case Hello():
-                self.plan, self.ended = event.plan, False
-                self.machine = event.machine
-                self.run = event.run
-                self.notes = list(event.notes)
-                configured = {b.name: b for b in event.plan.backends}
-                self.backends = {s.name: self._viewed(configured[s.name], s) for s in event.backends}
-                self._earlier = self.course = None
-                self._add(event.iterations, event.turns)
-                count = len(event.iterations) + len(event.turns)
+                self.plan, self.machine, self.run = event.plan, event.machine, event.run
+                self.ended, self.course, self.notes = False, None, list(event.notes)
+                if event.skipped:
+                    self.backends = {s.name: self.backends[s.name].go_on(s) for s in event.backends}
+                else:
+                    configured = {b.name: b for b in event.plan.backends}
+                    self.backends = {s.name: self._viewed(configured[s.name], s) for s in event.backends}
+                    self._earlier = None
+                count = self._add(event.iterations, event.turns)
                 self.backlog = (count, count + event.earlier) if event.earlier else None
                 return "all", ""
             case Earlier():
-                self._add(event.iterations, event.turns)
+                count = self._add(event.iterations, event.turns)
                 if self.backlog is not None:
-                    count = self.backlog[0] + len(event.iterations) + len(event.turns)
-                    self.backlog = None if event.last else (count, self.backlog[1])
+                    self.backlog = None if event.last else (self.backlog[0] + count, self.backlog[1])
                 return "iterations", ""
             case BackendChanged(backend=state):
                 backend_view = self.backends[state.name]
@@ -170,13 +169,14 @@ class RunView:
                 self.notes.append(event)
                 return "note", event.backend
 
-    def _add(self, iterations: list[Iteration], turns: list[Turn]) -> None:
+    def _add(self, iterations: list[Iteration], turns: list[Turn]) -> int:
         for iteration in iterations:
             self.backends[iteration.backend].add(iteration)
         for turn in turns:
             self.backends[turn.backend].add_turn(turn)
         for backend_view in self.backends.values():
             backend_view.drop_old_attempts()
+        return len(iterations) + len(turns)
 
     def _end_course(self, name: str) -> None:
         if self.course is not None and self.course.backend == name:

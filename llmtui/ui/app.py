@@ -88,6 +88,7 @@ class MonitorApp(App[None]):
         past: PastRun | None = None,
         against: Against | None = None,
         here: Here | None = None,
+        far: bool = False,
     ) -> None:
         super().__init__()
         keep_text_readable_without_colour(self)
@@ -96,6 +97,8 @@ class MonitorApp(App[None]):
         self.view.run_view.against = against
         self.keys = resolve_keys(ui.keys)
         self.export_dir = export_dir
+        #: Whether the engine and its servers are on another machine.
+        self.far = far
         self.wall: Callable[[], datetime.datetime] = local_now
         self.log_book = RunLog(lambda: self.wall())
         self.announcer = Announcer(self.view, functools.partial(write_to_terminal, self))
@@ -142,7 +145,8 @@ class MonitorApp(App[None]):
         await self.main.composed.wait()
         self.main.arrange_parts()
         if not self.is_headless:
-            go_behind()
+            if not self.far:
+                go_behind()
             for number in (signal.SIGTERM, signal.SIGHUP):
                 # Restore the terminal first. Also under nohup: a monitor without a terminal has nothing to do.
                 asyncio.get_running_loop().add_signal_handler(number, self.session.end)

@@ -50,14 +50,14 @@ def show(
 
     0 if no backend failed or the run continues without the monitor, 1 if a backend failed or the engine was lost,
     130 if the user stopped the run early. If the user quits, engine and servers have exited on return; if the user
-    detaches, they go on. If the user chose another race, it is in `here`. `source` has the requests of turns, else the
-    history has them. `name` is how `attach` finds the run, if not by its id.
+    detaches, they go on. If the user chose another race, it is in `here`. `source` has the requests of turns of a run
+    on another machine, else the history has them. `name` is how `attach` finds the run, if not by its id.
     """
 
     async def link() -> EngineLink:
         return await engine.connect()
 
-    app = MonitorApp(plan.public(), link, ui=drawable(ui), against=against, here=here)
+    app = MonitorApp(plan.public(), link, ui=drawable(ui), against=against, here=here, far=source is not None)
     try:
         with terminal_for(app), _requests_for(app, store, source):
             app.run()
@@ -112,7 +112,7 @@ async def _show_link(
     client: EngineLink, ui: UiConfig, store: str, source: RequestReader | None = None, name: str = ""
 ) -> int:
     plan, link = await reach_by(client)
-    app = MonitorApp(plan, link, ui=drawable(ui), attached=True)
+    app = MonitorApp(plan, link, ui=drawable(ui), attached=True, far=source is not None)
     with terminal_for(app), _requests_for(app, store, source):
         await app.run_async()
     return print_farewell(app, name)

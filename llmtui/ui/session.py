@@ -182,7 +182,7 @@ class Session:
 
     def _apply(self, event: AnyEvent) -> None:
         app, view, main = self._app, self._view, self._app.main
-        phase_before = view.phase
+        phase_before, notes_before = view.phase, view.run_view.notes
         if isinstance(event, BackendChanged | IterationDone | TurnDone | RunChanged):
             app.log_book.record(event, view.run_view)
         try:
@@ -200,7 +200,7 @@ class Session:
             case "all":
                 view.catching_up = view.run_view.backlog is not None
                 self._recall(event)
-                self._replace_run(event)
+                self._replace_run(event, notes_before)
             case "iterations" if not name:
                 # Earlier iterations, of any backend.
                 self._recall(event)
@@ -243,11 +243,11 @@ class Session:
             self._view.catching_up = False
             self._app.main.show_all()
 
-    def _replace_run(self, event: AnyEvent) -> None:
+    def _replace_run(self, event: AnyEvent, notes_before: list[Note]) -> None:
         """Show the run of a Hello, whose backends may differ from those on the screen."""
         app, view = self._app, self._view
-        for note in view.run_view.notes:
-            # The engine's log has its notes, with their time.
+        # After a line was down, notes come again. The engine's log has them, with their time.
+        for note in [note for note in view.run_view.notes if note not in notes_before]:
             app.report(note_text(note), note.level, timeout=10.0, log=not (isinstance(event, Hello) and event.log))
         if view.past is not None and view.run_view.against is not None:
             app.report(view.run_view.against.words(view.run_view, view.metric))

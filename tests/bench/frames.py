@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator
 import psutil
 
 from llmtui.config.schema import UiConfig
-from llmtui.link.server import HELLO_ITERATIONS
+from llmtui.link.since import HELLO_ITERATIONS
 from llmtui.model import (
     AnyCommand,
     AnyEvent,

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from llmtui.link.client import Client
-from llmtui.link.server import HELLO_ITERATIONS, LinkServer
+from llmtui.link.server import LinkServer
+from llmtui.link.since import HELLO_ITERATIONS
 from llmtui.model import (
     AnyEvent,
     BackendState,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import getpass
 import os
 import shutil
@@ -84,18 +85,49 @@ def other_machine(folder: Path, port: int = 0) -> Iterator[OtherMachine]:
             f" IdentityFile {folder / 'user'}\n IdentitiesOnly yes\n IdentityAgent none\n"
             f" UserKnownHostsFile {folder / 'known_hosts'}\n StrictHostKeyChecking yes\n"
         )
-        if os.getuid() == 0:
-            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where the package has no service that makes it
-        with (folder / "sshd.log").open("wb") as log:
+        with _folder_of_sshd(), (folder / "sshd.log").open("wb") as log:
             sshd = subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "sshd_config"], stdout=log, stderr=log)
+            try:
+                _wait_for(port, sshd, folder / "sshd.log")
+                env = {**os.environ, "LLMTUI_SSH": f"ssh -F {folder / 'ssh_config'}"}
+                env |= {"XDG_RUNTIME_DIR": str(folder), "LLMTUI_STORE": str(folder / "here.db")}
+                yield OtherMachine(folder, port, sshd, env, str(program), store, Path(runtime))
+            finally:
+                sshd.terminate()
+                sshd.wait(10)
+
+
+@contextlib.contextmanager
+def _folder_of_sshd(folder: Path = Path("/run/sshd")) -> Iterator[None]:
+    """Make the folder that an sshd of root needs, where the package has no service that makes it.
+
+    The last of the processes of tests that use it removes it, unless something else has made it.
+    """
+    if os.getuid() != 0:
+        yield
+        return
+    mine = folder / "made-by-tests-of-llmtui"
+    while True:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o755)
+            mine.touch()
         try:
-            _wait_for(port, sshd, folder / "sshd.log")
-            env = {**os.environ, "LLMTUI_SSH": f"ssh -F {folder / 'ssh_config'}"}
-            env |= {"XDG_RUNTIME_DIR": str(folder), "LLMTUI_STORE": str(folder / "here.db")}
-            yield OtherMachine(folder, port, sshd, env, str(program), store, Path(runtime))
-        finally:
-            sshd.terminate()
-            sshd.wait(10)
+            users = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        fcntl.flock(users, fcntl.LOCK_SH)
+        if os.path.exists(folder) and os.path.samestat(os.fstat(users), os.stat(folder)):
+            break
+        os.close(users)  # another process has just removed it
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if mine.exists():
+                mine.unlink()
+                folder.rmdir()
+        os.close(users)
 
 
 def _wait_for(port: int, sshd: subprocess.Popen[bytes], log: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import socket
 import subprocess
 import sys
@@ -21,9 +20,24 @@ from llmtui.link.bridge import Bridge
 from llmtui.link.line_messages import Join, Refused, Start
 from llmtui.link.ssh import Line, LineError, OtherMachine, RefusedError
 from llmtui.model.errors import UsageError
+from tests.link.stand_ins import machine_of
 
 
-@pytest.mark.parametrize("host", ["-oProxyCommand=touch /tmp/x", "", "a b", "a\nb", "a\x1b[31m"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "-oProxyCommand=touch /tmp/x",
+        "-oProxy=x",
+        "me@-oProxy=x",
+        "me@",
+        "",
+        "a b",
+        "a\nb",
+        "a\x1b[31m",
+        "a`x`",
+        "a;x",
+    ],
+)
 def test_a_host_that_ssh_would_not_take_as_one_is_refused(host: str) -> None:
     with pytest.raises(UsageError, match="machine"):
         OtherMachine.named(host)
@@ -45,15 +59,6 @@ def test_the_program_there_is_one_quoted_word(monkeypatch: pytest.MonkeyPatch, t
     assert not list(tmp_path.iterdir())
 
 
-def machine_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> OtherMachine:
-    """Return a machine whose ssh is this shell script."""
-    ssh = tmp_path / "ssh"
-    ssh.write_text(f"#!/bin/sh\n{script}\n")
-    ssh.chmod(0o755)
-    monkeypatch.setenv("LLMTUI_SSH", shlex.quote(str(ssh)))
-    return OtherMachine.named("far")
-
-
 GREETING = json.dumps({"line": "greeting", "llmtui": llmtui.__version__, "link": 1})
 OTHER_GREETING = json.dumps({"line": "greeting", "llmtui": "9.9", "link": 2})
 
@@ -65,6 +70,13 @@ OTHER_GREETING = json.dumps({"line": "greeting", "llmtui": "9.9", "link": 2})
         ("echo 'no route to host' >&2; exit 255", "no connection to far: no route to host", False),
         ("echo 'me@far: Permission denied (publickey).' >&2; exit 255", "Permission denied", True),
         ("exit 2", r"llmtui on far ended before it answered \(exit code 2\); it may be older", True),
+        (
+            "echo This account is not available.; exit 1",
+            "no llmtui answers on far; the shell there says: This account is not available",
+            True,
+        ),
+        ("yes 'Welcome to the machine'", "far: what answers there is not llmtui; see --on-command", True),
+        ("exec 2>&-; exit 255", "no connection to far: ssh ended without a reason", False),
         (f"echo '{OTHER_GREETING}'", f"llmtui 9.9 on far and {llmtui.__version__} here do not understand", True),
         ("kill -9 $$", "the line to far ended", False),
     ],
@@ -87,7 +99,9 @@ def test_a_shell_that_talks_is_skipped_and_a_refusal_has_its_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = msgspec.json.encode(Refused(problem="no active run", exit_code=2)).decode()
-    machine = machine_of(tmp_path, monkeypatch, f"echo Welcome; echo '{GREETING}'; read line; echo '{refused}'")
+    # The last of what it says has no end of a line.
+    script = f"echo Welcome; printf '%s' 'Last login: today '; echo '{GREETING}'; read line; echo '{refused}'"
+    machine = machine_of(tmp_path, monkeypatch, script)
     line = Line.open(machine)
     try:
         with pytest.raises(RefusedError, match="far: no active run") as caught:

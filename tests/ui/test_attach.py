@@ -13,7 +13,8 @@ from textual.pilot import Pilot
 
 from llmtui.config.schema import UiConfig
 from llmtui.link.process import EngineProcess
-from llmtui.link.server import HELLO_ITERATIONS, LinkServer
+from llmtui.link.server import LinkServer
+from llmtui.link.since import HELLO_ITERATIONS
 from llmtui.model import (
     Earlier,
     Failure,

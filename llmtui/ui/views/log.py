@@ -52,8 +52,9 @@ class LogEntry:
     when: datetime.datetime
     role: Role
     text: str
-    #: Whether it is of the run, and not of this monitor.
+    #: Whether it is of the run, and not of this monitor; and whether it is about an iteration or a turn.
     of_run: bool = False
+    result: bool = False
 
     @property
     def at(self) -> str:
@@ -104,7 +105,8 @@ class RunLog:
             case _:
                 words = None
         if words is not None:
-            self._add(_entry(self._now(), words, of_run=True))
+            result = isinstance(event, IterationDone | TurnDone)
+            self._add(_entry(self._now(), words, of_run=True, result=result))
 
     def recall(self, event: Hello | Earlier, run_view: RunView) -> None:
         """Collect what happened before the monitor connected; `run_view` is the run after the event is applied."""
@@ -113,22 +115,28 @@ class RunLog:
         for logged in event.log if isinstance(event, Hello) else ():
             self._recall(logged.at_utc, _logged_words(logged.event, run_view))
         for iteration in event.iterations:
-            self._recall(iteration.started_utc, _iteration_words(iteration))
+            self._recall(iteration.started_utc, _iteration_words(iteration), result=True)
         for turn in event.turns:
-            self._recall(turn.started_utc, _turn_words(turn, run_view.plan))
+            self._recall(turn.started_utc, _turn_words(turn, run_view.plan), result=True)
 
-    def _recall(self, at_utc: str, words: _Words | None) -> None:
+    def _recall(self, at_utc: str, words: _Words | None, *, result: bool = False) -> None:
         if words is not None:
-            self._recalled.append(_entry(_local(at_utc, self._now()), words, of_run=True))
+            self._recalled.append(_entry(_local(at_utc, self._now()), words, of_run=True, result=result))
             self.count += 1
 
     def _forget(self, hello: Hello) -> None:
         """Drop the entries that `hello` brings again; those of the monitor stay."""
         notes = {note_text(logged.event) for logged in hello.log if isinstance(logged.event, Note)}
-        left = [entry for entry in self.entries if not entry.of_run and entry.text not in notes]
+
+        def stays(entry: LogEntry) -> bool:
+            if entry.of_run:
+                return entry.result and bool(hello.skipped)
+            return entry.text not in notes
+
+        self._recalled = deque(filter(stays, self._recalled), maxlen=self._recalled.maxlen)
+        left = list(filter(stays, self.entries))
         if len(left) < len(self.entries):
             self.entries = deque(left, maxlen=MOST_ENTRIES)
-            self._recalled.clear()
             self.merges += 1
 
     def merge(self) -> None:
@@ -144,8 +152,8 @@ class RunLog:
 _Words = tuple[str, Role]
 
 
-def _entry(when: datetime.datetime, words: _Words, *, of_run: bool = False) -> LogEntry:
-    return LogEntry(when, words[1], words[0], of_run)
+def _entry(when: datetime.datetime, words: _Words, *, of_run: bool = False, result: bool = False) -> LogEntry:
+    return LogEntry(when, words[1], words[0], of_run, result)
 
 
 def _local(at_utc: str, now: datetime.datetime) -> datetime.datetime:
