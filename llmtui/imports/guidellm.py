@@ -5,6 +5,7 @@ Its inter-token latency is the mean time per token after the first one, which is
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class _Stats(msgspec.Struct):
     output_tokens: float | None = None
     prompt_tokens: float | None = None
     request_start_time: float | None = None
+    request_end_time: float | None = None
     start_time: float | None = None
     info: _Info | None = None
     error: str | None = None
@@ -49,6 +51,14 @@ class _Stats(msgspec.Struct):
     def start(self) -> float | None:
         """When it was sent, on the Unix clock."""
         return self.request_start_time if self.request_start_time is not None else self.start_time
+
+    def within(self, window: tuple[float, float]) -> bool:
+        """Whether it was under way in a window of the Unix clock, or it is unknown when it was."""
+        start = self.start
+        if start is None:
+            return True
+        end = self.request_end_time if self.request_end_time is not None else start + (self.request_latency or 0.0)
+        return start < window[1] and end >= window[0]
 
 
 class _Requests(msgspec.Struct):
@@ -166,11 +176,16 @@ def _requests(path: Path, field: str, of: _Benchmark) -> list[Request]:
         raise ImportRefused(path, f"{field}: has more than {MAX_REQUESTS} requests")
     starts = [each.start for each in (*good, *bad, *cut) if each.start is not None]
     first = min(starts, default=0.0)
+    # The file has the requests of the warm-up and of the cool-down too, and its figures are without them.
+    window = (-math.inf, math.inf)
+    if of.start_time is not None and of.duration is not None and of.duration > 0:
+        window = (of.start_time, of.start_time + of.duration)
     named = (("successful", good), ("errored", bad), ("incomplete", cut))
     return [
         _request(path, f"{field}.requests.{status}[{number}]", status, each, first)
         for status, requests in named
         for number, each in enumerate(requests)
+        if each.within(window)
     ]
 
 

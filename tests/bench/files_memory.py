@@ -47,7 +47,7 @@ def parquet(requests: int) -> int:
     def read(turn: Turn) -> Iterator[list[Iteration]]:
         for first in range(0, requests // len(view.backends["a"].turns), _BATCH):
             yield [
-                turn.request(request=n, share="window", latency_s=1 + n / 1e6, started_utc=turn.started_utc)
+                turn.request(request=n, share="window", latency_s=1 + n / 1e6)
                 for n in range(first + 1, first + _BATCH + 1)
             ]
 

@@ -122,7 +122,7 @@ def guidellm(*loads: dict[str, Any], n: int = 20, **request: Any) -> dict[str, A
                 "type_": "generative_benchmark",
                 "config": {"strategy": strategy},
                 "start_time": START,
-                "duration": 6.0,
+                "duration": 0.25 * n + 1.0,
                 "requests": {
                     "successful": [each(number) for number in range(n)],
                     "errored": [bad],

@@ -122,6 +122,15 @@ def test_other_benchmarks_with_names_of_vllm_are_not_its(tmp_path: Path) -> None
         run_of(files.write(tmp_path / "vllm.json", files.vllm(detailed=True, ramp_up_strategy="linear")))
 
 
+def test_warm_up_and_cool_down_of_guidellm_are_left_out(tmp_path: Path) -> None:
+    document = files.guidellm({"type_": "synchronous"})
+    # Requests of 0.5 s, one each 0.25 s: of 20 the first three and the last seven are not under way in these 2 s.
+    document["benchmarks"][0] |= {"start_time": files.START + 1.1, "duration": 2.0}
+    run = run_of(files.write(tmp_path / "benchmarks.json", document))
+    assert sum(iteration.ok for iteration in run.iterations) == 20 - 3 - 7
+    assert run.plan.created_utc == "2026-11-22T15:00:01.100Z"
+
+
 def test_throughput_of_guidellm_is_streams_only_if_its_cap_was_reached(tmp_path: Path) -> None:
     def of(cap: int) -> Path:
         return files.write(tmp_path / "b.json", files.guidellm({"type_": "throughput", "max_concurrency": cap}))
