@@ -28,6 +28,7 @@ from llmtui.engine.schedule import Turns
 from llmtui.engine.search import Search
 from llmtui.engine.slots import slots_note
 from llmtui.engine.turns import take_turn
+from llmtui.engine.watch.clock_drift import ClockDrift
 from llmtui.engine.watch.server_usage import sample_servers
 from llmtui.model import RESTING, AnyEvent, Failure, Note
 
@@ -42,6 +43,7 @@ class Coordinator:
         self._own_pids = lambda: [*own_pids(), *self._workers.crew.pids]
         self._load_notes = LoadNotes(run)
         self._search = Search(run)
+        self._clock_drift = ClockDrift()
         self._turns = Turns(run.config.order, list(run.by_name), f"{run.config.seed}/{run.plan.run}")
 
     async def run(self) -> None:
@@ -136,6 +138,8 @@ class Coordinator:
         finally:
             for backend_run in backend_runs:
                 backend_run.task = None
+        if text := self._clock_drift.look():
+            self._run.add_note(Note(text=text, level="warning"))
         self._search.add_probe()
         self._search.count_left()
         for backend_run in backend_runs:

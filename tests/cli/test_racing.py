@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import inspect
 import json
 import subprocess
 import sys
@@ -273,4 +273,4 @@ def test_two_addresses_race_are_checked_and_resumed(here: Path, monkeypatch: pyt
 
 def test_look_is_what_complete_calls() -> None:
     """`planned` replaces it."""
-    assert asyncio.iscoroutinefunction(present.look)
+    assert inspect.iscoroutinefunction(present.look)

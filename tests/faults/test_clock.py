@@ -25,30 +25,53 @@ from tests.scripted import Scripted
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 
-STEPPED = "the system clock was set during this iteration, so its times are wrong"
+STEPPED = (
+    "the system clock was set during this iteration, so its times are wrong; "
+    "the request is measured again and does not count"
+)
 
 
-async def test_wall_clock_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock is set forward during the second request and back during the fourth; both are measured again."""
-    stepped = tmp_path / "stepped"
-    monkeypatch.setenv("LLMTUI_STEPPED", str(stepped))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).with_name("stepped")), prepend=os.pathsep)
+@contextlib.asynccontextmanager
+async def set_in_requests(
+    folder: Path, patch: pytest.MonkeyPatch, steps: dict[int, signal.Signals], apart_s: float = 0.0
+) -> AsyncIterator[Followed]:
+    """Run three iterations until the end; the clock is set during the requests with these numbers, from 1 on."""
+    stepped = folder / "stepped"
+    patch.setenv("LLMTUI_STEPPED", str(stepped))
+    patch.setenv("PYTHONPATH", str(Path(__file__).with_name("stepped")), prepend=os.pathsep)
     gates = [asyncio.Event() for _ in range(5)]
     async with server(*gates) as served, engine_for(plan_for(served, 3)) as run:
         for number, gate in enumerate(gates, start=1):
             await wait_for_requests(served, number)
-            if step := {2: signal.SIGUSR1, 4: signal.SIGUSR2}.get(number):
+            if step := steps.get(number):
+                await asyncio.sleep(apart_s)
                 os.kill(run.engine.pid, step)
                 await wait_until(stepped.exists)
                 stepped.unlink()
             gate.set()
-        run_view = await run.until_done()
+        await run.until_done()
+        yield run
+
+
+async def test_wall_clock_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is set forward during the second request and back during the fourth; both are measured again."""
+    steps = {2: signal.SIGUSR1, 4: signal.SIGUSR2}
+    async with set_in_requests(tmp_path, monkeypatch, steps) as run:
+        run_view = run.run_view
     iterations = run_view.backends["a"].iterations
     assert [i.ok for i in iterations] == [True] * 3
     assert [i.repeated for i in iterations] == [0, 1, 1]
     assert all(i.latency_s is not None and 0 < i.latency_s < 10 for i in iterations)
-    assert notes_of(run) == [f"{STEPPED}; the request is measured again and does not count"]
+    assert notes_of(run) == [STEPPED]
     assert 0 < run_view.run.elapsed_s < 60
+
+
+async def test_clock_that_is_set_back_twice_runs_too_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMTUI_STEP_S", "0.06")
+    steps = {2: signal.SIGUSR2, 4: signal.SIGUSR2}
+    async with set_in_requests(tmp_path, monkeypatch, steps, apart_s=0.4) as run:
+        (note,) = [note for note in notes_of(run) if note != STEPPED]
+    assert note.startswith("the clock of this machine runs about ") and "it was set back by 0.06 s in" in note
 
 
 @contextlib.asynccontextmanager
