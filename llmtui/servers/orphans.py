@@ -132,8 +132,14 @@ def _pids() -> list[int]:
 
 def _is_own(pid: int) -> bool:
     """Whether this user owns the process. Raises OSError if it has ended."""
-    # Without /proc the environments of other users' processes are not shown anyway.
-    return not LINUX or os.stat(f"/proc/{pid}").st_uid == os.getuid()
+    if LINUX:
+        return os.stat(f"/proc/{pid}").st_uid == os.getuid()
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).uids().real == os.getuid())
+    except psutil.Error:
+        return False
 
 
 def _kill(matches: Callable[[str], bool], *, own: bool) -> list[int]:

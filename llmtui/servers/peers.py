@@ -1,6 +1,7 @@
-"""Which processes of this machine some processes are connected to, but for their clients (Linux).
+"""Which processes of this machine some processes are connected to, but for their clients.
 
-The connections of a proxy in front of an engine lead to the engine's process. Reads /proc with this user's rights.
+The connections of a proxy in front of an engine lead to the engine's process. Reads /proc with this user's rights;
+without it (macOS), see peers_by_psutil.py.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llmtui.servers.listening_sockets import socket_inodes
+from llmtui.servers.peers_by_psutil import Entrance, Peers, peers_by_psutil
 from llmtui.servers.socket_owners import best_listeners
 from llmtui.servers.tcp_table import ESTABLISHED, LISTEN, PROC, Endpoint, TcpSocket, tcp_sockets
 from llmtui.servers.unix_sockets import unix_sockets
@@ -23,21 +25,6 @@ _STATES = (ESTABLISHED, _CLOSE_WAIT, LISTEN)
 _SYSTEM = re.compile(
     r"/run/(?:systemd|udev|nscd|dbus|containerd|snapd|docker\.sock)|dbus|/bus$|X11-unix|ICE-unix|wayland"
 )
-
-
-#: Where clients come in: a TCP port, or the path of a Unix socket.
-Entrance = int | str
-
-
-class Peers(NamedTuple):
-    """The processes at the other ends. `unseen`: one that was connected to cannot be seen, as on another machine, in a
-    container, or of another user. `entrances` are those of the processes in `pids` that were connected to. `workers`
-    are those in `pids` that only connected themselves: what they are connected to does not belong to the engine."""
-
-    pids: frozenset[int]
-    unseen: bool
-    entrances: frozenset[Entrance] = frozenset()
-    workers: frozenset[int] = frozenset()
 
 
 class _Ends(NamedTuple):
@@ -51,6 +38,8 @@ class _Ends(NamedTuple):
 
 def peers_of(members: Collection[int], entrances: Collection[Entrance] = (), proc: Path = PROC) -> Peers:
     """Return the processes outside `members` that these are connected to, but for the clients at `entrances`."""
+    if not proc.is_dir():
+        return peers_by_psutil(members, entrances)
     unseen = False
     own: dict[str, set[int]] = {}
     for pid in members:

@@ -56,7 +56,7 @@ def process_table(proc: Path | None = None) -> Table:
 
 
 def _from_psutil() -> Table:
-    """Return all visible processes. The CPU time of other users' is hidden (macOS), and 0 here."""
+    """Return all visible processes. The CPU time that macOS hides, that of other users and of ended children, is 0."""
     import psutil
 
     table: dict[int, ProcessRow] = {}

@@ -11,7 +11,8 @@ import psutil
 
 from llmtui.servers.listener import Listener, Tree, listeners
 from llmtui.servers.listening_sockets import listening_rows
-from llmtui.servers.peers import Entrance, peers_of
+from llmtui.servers.peers import peers_of
+from llmtui.servers.peers_by_psutil import Entrance
 from llmtui.servers.process_table import Table, orphans, process_table, tree, used_s
 from llmtui.servers.socket_owners import best_listeners
 from llmtui.servers.tcp_table import endpoint

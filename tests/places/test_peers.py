@@ -1,11 +1,14 @@
-"""What a Mac gives without root: the other end of a Unix socket, listeners, processes and their CPU time."""
+"""What a Mac gives without root: the other end of a Unix socket, listeners, connections, processes, their CPU time."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +18,7 @@ import pytest
 from llmtui.engine.watch import cpu_time
 from llmtui.link.client import peer
 from llmtui.servers import listener, listening_sockets, process_table
+from llmtui.servers.peers_by_psutil import Peers, peers_by_psutil
 from llmtui.servers.tcp_table import endpoint
 
 
@@ -76,3 +80,47 @@ def test_a_process_that_listens_on_both_protocols_is_found(monkeypatch: pytest.M
     monkeypatch.setattr(listener, "listening_rows", lambda port: None)
     monkeypatch.setattr(listener, "sockets_by_psutil", lambda pid: both)
     assert {one.address for one in listener.listeners(7)} == {"0.0.0.0", "::"}
+
+
+#: Connects to the port in its first argument if there is one, listens, prints its port, and accepts one connection.
+_ACCEPTS = """
+import socket, sys
+engine = socket.create_connection(("127.0.0.1", int(sys.argv[1]))) if sys.argv[1:] else None
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+connection, _ = listener.accept()
+print("accepted", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def accepts(*arguments: object) -> Iterator[tuple[int, int]]:
+    """Run a process that listens, and yield its PID and its port."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _ACCEPTS, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process.pid, int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def test_a_front_leads_to_its_engine_without_proc() -> None:
+    with (
+        accepts() as (engine, engine_port),
+        accepts(engine_port) as (front, front_port),
+        socket.create_connection(("127.0.0.1", front_port)),
+    ):
+        assert peers_by_psutil({front}, {front_port}) == Peers(frozenset({engine}), False, frozenset({engine_port}))
+        assert peers_by_psutil({engine}, {engine_port}) == Peers(frozenset(), False)
+        assert peers_by_psutil({engine, front}, {front_port}) == Peers(frozenset(), False)
+        # Whoever connected to a port that no client uses works for it.
+        assert peers_by_psutil({engine}, set()).workers == {front}
+
+
+def test_an_engine_that_cannot_be_seen_is_said_to_be_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    with accepts() as (_, engine_port), accepts(engine_port) as (front, front_port):
+        monkeypatch.setattr(psutil, "pids", lambda: [front])
+        assert peers_by_psutil({front}, {front_port}) == Peers(frozenset(), True, frozenset({engine_port}))

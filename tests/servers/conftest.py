@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 PROGRAMS = Path(__file__).with_name("programs.py")
@@ -22,7 +22,7 @@ def program(name: str, *arguments: object) -> list[str]:
     return [sys.executable, str(PROGRAMS), name, *map(str, arguments)]
 
 
-@contextmanager
+@contextlib.contextmanager
 def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process without a guard, and kill it at the end."""
     with subprocess.Popen(command) as process:
@@ -86,12 +86,8 @@ async def roll() -> AsyncIterator[RollCall]:
 def marked(mark: str) -> list[int]:
     """Return the living processes with this text in their environment."""
     pids = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                environment = Path(f"/proc/{entry}/environ").read_bytes()
-            except OSError:
-                continue
-            if mark.encode() in environment:
-                pids.append(int(entry))
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(mark in f"{name}={value}" for name, value in process.environ().items()):
+                pids.append(process.pid)
     return pids

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from llmtui.model import Backend, Embedded, RunConfig
 from llmtui.servers import hf_serve, recipe_parts, recipes
-from llmtui.servers.base import Report, StartError, thread_count
+from llmtui.servers.base import Report, StartError, allowed_cores, thread_count
 from llmtui.servers.recipes import recipe
 from tests.servers.model_files import quiet
 
@@ -124,7 +123,7 @@ async def test_the_health_check_of_a_custom_server_is_at_its_root() -> None:
 
 def test_one_core_is_left_free() -> None:
     assert thread_count(RunConfig(threads=5)) == 5
-    assert thread_count(RunConfig()) == max(1, len(os.sched_getaffinity(0)) - 1)
+    assert thread_count(RunConfig()) == max(1, allowed_cores() - 1)
 
 
 @pytest.mark.parametrize("name", EMBEDDED)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 
 from llmtui.cli.present import places
@@ -84,7 +85,6 @@ def test_a_server_is_known_by_the_beginning_of_its_command_line(command: str, ye
     assert is_server(command.split(" ")) is yes
 
 
-@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux")
 @pytest.mark.parametrize(
     ("address", "url"),
     [("127.0.0.1", "http://127.0.0.1:{}"), ("0.0.0.0", "http://127.0.0.1:{}"), ("::1", "http://[::1]:{}")],
@@ -97,7 +97,6 @@ def test_a_server_on_an_unusual_port_is_looked_at(programs: Programs, address: s
     assert url.format(port) not in unusual_urls([*SCANNED_PORTS, port])
 
 
-@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux")
 def test_only_servers_of_others_are_looked_at(programs: Programs) -> None:
     _, stranger = programs.start("web-server", "127.0.0.1")
     _, launched = programs.start("llama-server", "127.0.0.1", env={MARK: "1-2-3"})
@@ -106,16 +105,13 @@ def test_only_servers_of_others_are_looked_at(programs: Programs) -> None:
     assert f"http://127.0.0.1:{launched}" not in urls
 
 
-@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux")
 def test_what_a_server_starts_is_asked_through_it(programs: Programs, tmp_path: Path) -> None:
     (tmp_path / "llama-server").write_text(LISTENS)
     pid, port = programs.start("ollama", "serve", "--runner", "127.0.0.1")
     runner: set[int] = set()
     while not runner:  # between fork and exec the child holds the socket of its parent
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        runner = {one.port for child in children for one in listening_sockets([int(child)]).get(int(child), ())} - {
-            port
-        }
+        children = [child.pid for child in psutil.Process(pid).children()]
+        runner = {one.port for child in children for one in listening_sockets([child]).get(child, ())} - {port}
     urls = unusual_urls(SCANNED_PORTS)
     assert f"http://127.0.0.1:{port}" in urls
     assert not [url for url in urls for other in runner if url.endswith(f":{other}")]

@@ -17,7 +17,6 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 BURNT_S = 0.12
 #: Below this much CPU, a process that does next to nothing is told from one that used `BURNT_S`.
 LITTLE_S = 0.08
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 
 #: Uses CPU, says so, and stays until its input ends.
 _WORKER = f"""

@@ -59,6 +59,8 @@ def _hide(module: Any, name: str) -> None:
 
     def hidden(path: Any = ".", *args: Any, **kwargs: Any) -> Any:
         if _is_hidden(path):
+            if name == "access":
+                return False
             raise FileNotFoundError(2, "No such file or directory", os.fsdecode(path))
         return real(path, *args, **kwargs)
 
@@ -72,6 +74,14 @@ def _psutil_of_a_mac() -> None:
         raise psutil.AccessDenied
 
     psutil.net_connections = refused
+    linux: Any = importlib.import_module("psutil._pslinux")
+    cpu_times = linux.Process.cpu_times
+    # macOS does not tell what children used that have ended.
+
+    def without_children(process: Any) -> Any:
+        return cpu_times(process)._replace(children_user=0.0, children_system=0.0)
+
+    linux.Process.cpu_times = without_children
 
 
 class _Guard(importlib.abc.MetaPathFinder):
@@ -102,9 +112,10 @@ if os.environ.get("LLMTUI_ELSEWHERE"):
     ):
         _hide(_module, _name)
     for _module, _name in (
-        (socket, "SO_PEERCRED"),
-        (os, "sched_getaffinity"),
-        (os, "pidfd_open"),
+        *((socket, one) for one in ("SO_PEERCRED", "AF_NETLINK", "AF_PACKET", "SOCK_CLOEXEC", "SOCK_NONBLOCK")),
+        *((os, one) for one in ("sched_getaffinity", "sched_setaffinity", "sched_getscheduler", "sched_setscheduler")),
+        *((os, one) for one in ("pidfd_open", "pipe2", "memfd_create", "eventfd", "splice", "posix_fadvise")),
+        *((os, one) for one in ("O_PATH", "getresuid", "copy_file_range", "posix_fallocate")),
         (signal, "pidfd_send_signal"),
         (time, "CLOCK_BOOTTIME"),
         (resource, "prlimit"),
