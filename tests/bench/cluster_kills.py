@@ -51,6 +51,9 @@ class Outcome:
 async def kill_one(which: str, url: str, folder: Path, chance: random.Random) -> Outcome:
     """Carry out a turn of two workers, and kill one process meanwhile."""
     outcome = Outcome(which)
+    # A port of an earlier cluster may come again.
+    _passed.clear()
+    _samples_in.clear()
     async with dask(folder) as cluster, watched(cluster) as of:
         turn = asyncio.create_task(of.run(slice_for(url, streams=4, requests=10**6)))
         await begun(of)
