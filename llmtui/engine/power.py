@@ -14,7 +14,7 @@ import platformdirs
 
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.run import Run
-from llmtui.engine.watch.find_meters import find_meters, root_folder
+from llmtui.engine.watch.find_meters import find_meters, may_have_meters, root_folder
 from llmtui.engine.watch.power import INTERVAL_S, PowerWatch, Recording
 from llmtui.model import AnyEvent, Iteration, Note, Turn
 from llmtui.text.format import figure
@@ -26,13 +26,9 @@ async def begin_power(run: Run) -> None:
     A machine without meters is not delayed. What cannot be read is said once to each user, not in each run.
     """
     root = root_folder()
-    if root is None or not any((root / path).exists() for path in _PLACES):
+    if root is None or not may_have_meters(root):
         return
-    try:
-        found = await asyncio.to_thread(find_meters, root)
-    except OSError as error:
-        run.add_note(Note(text=f"power is not measured: {error}", level="warning"))
-        return
+    found = await asyncio.to_thread(find_meters, root)
     for reason in found.unreadable:
         if _is_news(reason):
             run.add_note(Note(text=reason))
@@ -45,10 +41,6 @@ async def begin_power(run: Run) -> None:
     run.add_note(Note(text=f"power is read from {', '.join(meter.name for meter in watch.meters)}{idle}"))
     for backend_run in run.backends:
         backend_run.power = watch
-
-
-#: Where the drivers of meters leave their files.
-_PLACES = ("proc/driver/nvidia", "dev/nvidiactl", "sys/class/drm", "sys/class/powercap")
 
 
 def start_power(backend_run: BackendRun) -> Recording | None:

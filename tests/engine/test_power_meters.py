@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.engine.watch.find_meters import find_meters, root_folder
+from llmtui.engine.watch.energy import energy
+from llmtui.engine.watch.find_meters import find_meters, may_have_meters, root_folder
 from llmtui.engine.watch.gpu_nvml import nvml_meters
 from llmtui.engine.watch.gpu_sysfs import sysfs_meters
 from llmtui.engine.watch.meters import Meter
@@ -31,6 +32,20 @@ def test_rapl_counts_beyond_the_end_of_its_range(tmp_path: Path) -> None:
     assert joules(meter) == pytest.approx(50)
     (folder / "energy_uj").write_text("20000000\n")
     assert joules(meter) == pytest.approx(120)
+
+
+def test_a_counter_that_was_reset_tells_no_energy(tmp_path: Path) -> None:
+    """As after a machine was suspended: to its end it would be 200 kJ in no time."""
+    folder = trees.rapl_zone(tmp_path, "intel-rapl:0", "package-0", 62_000_000_000)
+    [meter], _ = rapl_meters(tmp_path)
+    readings = [meter.read()]
+    for microjoules in (62_000_500_000, 1_000, 1_500_000, 2_000_000):
+        (folder / "energy_uj").write_text(f"{microjoules}\n")
+        readings.append(meter.read())
+    known = [reading for reading in readings if reading is not None]
+    assert [reading.joules is None for reading in known] == [False, False, True, False, False]
+    assert energy(known, known[0].at_s, known[-1].at_s, 0.0, 0.0) is None
+    assert energy(known[3:], known[3].at_s, known[-1].at_s, 0.0, 0.0) == pytest.approx((0.5, 0.0))
 
 
 def test_rapl_counts_nothing_twice(tmp_path: Path) -> None:
@@ -57,6 +72,27 @@ def test_a_counter_that_only_root_may_read_is_named(tmp_path: Path, monkeypatch:
     assert found.meters == []
     [reason] = found.unreadable
     assert f"{folder}/energy_uj may be read by root only" in reason and "sudo chmod a+r" in reason
+
+
+def test_a_container_that_hides_the_counters(tmp_path: Path) -> None:
+    """Docker puts an empty folder where all zones are: the class has links to nowhere."""
+    zones = tmp_path / "sys/class/powercap"
+    zones.mkdir(parents=True)
+    assert find_meters(tmp_path) == ([], []), "no zones at all: no such hardware"
+    (zones / "intel-rapl:0").symlink_to("../../devices/virtual/powercap/intel-rapl/intel-rapl:0")
+    found = find_meters(tmp_path)
+    assert found.meters == []
+    [reason] = found.unreadable
+    assert "sys/devices/virtual/powercap is hidden" in reason and "llmtui explain power" in reason
+
+
+def test_a_part_of_sys_that_is_closed_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trees.rapl_zone(tmp_path, "intel-rapl:0", "package-0", 1)
+    trees.write(tmp_path, {"sys/class/drm": "not a folder, so that listing it fails for root, too"})
+    found = find_meters(tmp_path)
+    assert [meter.name for meter in found.meters] == ["package-0"]
+    assert found.unreadable == ["power is not measured by /sys/class/drm: Not a directory"]
+    assert not may_have_meters(tmp_path / ("x" * 300)), "a path that cannot be looked at"
 
 
 def test_an_amd_card(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from llmtui.engine.watch.meters import Reading
 
+_T = TypeVar("_T")
 #: The power between two readings of a counter is known if they are this far apart or more.
 _APART_S = 0.05
 
@@ -33,17 +34,21 @@ def energy(
     A counter is interpolated between two readings; power is integrated (trapezoids). Either shows a new value every
     `update_s`, so that the ends of the stretch are uncertain by that much: a counter lacks energy that it has not
     counted yet, and power that changed meanwhile is not seen. `grain_j` is the step of the counter. `idle_w` is the
-    power from which a short answer rises, which its own readings may not show.
+    power from which a short answer rises, which its own readings may not show. A counter that falls, or a reading
+    without one among others, was reset: that tells no energy.
     """
     counters = [(r.at_s, r.joules) for r in readings if r.joules is not None]
     powers = [(r.at_s, r.watts) for r in readings if r.watts is not None]
     if to_s <= from_s:
         return None
     if len(counters) >= 2:
+        reset = any(b < a for (_, a), (_, b) in _pairs(counters))
+        if reset or any(r.joules is None and r.watts is None for r in readings):
+            return None
         times = [at_s for at_s, _ in counters]
         joules = _between(counters, times, to_s) - _between(counters, times, from_s)
         inside = sum(_gap(times, end_s) for end_s in (from_s, to_s)) * _swing(_watts(counters, update_s), None)
-        return Energy(joules, grain_j + update_s * joules / (to_s - from_s) + inside) if joules >= 0 else None
+        return Energy(joules, grain_j + update_s * joules / (to_s - from_s) + inside)
     if len(powers) >= 2:
         times = [at_s for at_s, _ in powers]
         within = [from_s, *(t for t in times if from_s < t < to_s), to_s]
@@ -78,7 +83,7 @@ def _watts(counters: Sequence[tuple[float, float]], update_s: float) -> list[flo
     return watts
 
 
-def _pairs(values: Sequence[float]) -> list[tuple[float, float]]:
+def _pairs(values: Sequence[_T]) -> list[tuple[_T, _T]]:
     return list(itertools.pairwise(values))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -11,6 +12,10 @@ from llmtui.engine.watch.meters import Meter, Reading, whole_number
 from llmtui.text import sanitize
 
 _MICRO = 1e-6
+#: No package draws more than this (W): a counter that runs faster was reset, as in a suspended machine.
+_MOST_W = 10_000
+#: Where the zones are.
+_HIDDEN = "sys/devices/virtual/powercap"
 #: The hardware counts in units of 2**-16 J on most processors, and 2**-14 J on some.
 _GRAIN_J = 2.0**-14
 
@@ -26,23 +31,23 @@ class RaplZone:
         self._counter = folder / "energy_uj"
         self._range = whole_number(folder / "max_energy_range_uj") or 0
         self._last: int | None = None
+        self._last_s = 0.0
         self._total = 0
 
     def read(self) -> Reading | None:
-        """Return the energy since the first reading."""
-        value = whole_number(self._counter)
+        """Return the energy since the first reading; a reading without it if the counter was reset."""
+        value, now_s = whole_number(self._counter), time.monotonic()
         if value is None:
             return None
-        if self._last is not None:
-            step = value - self._last
-            if step < 0:
-                if not self._range:
-                    self._last = value
-                    return None  # it started again, and nothing says how far it had come
-                step += self._range + 1
+        last, self._last = self._last, value
+        elapsed_s, self._last_s = now_s - self._last_s, now_s
+        if last is not None:
+            step = value - last + (self._range + 1 if value < last else 0)
+            if not 0 <= step * _MICRO <= _MOST_W * (elapsed_s + 1):
+                # It began again at 0, and nothing says how far it had come.
+                return Reading(now_s)
             self._total += step
-        self._last = value
-        return Reading(time.monotonic(), joules=self._total * _MICRO)
+        return Reading(now_s, joules=self._total * _MICRO)
 
     def serves(self, pids: Collection[int]) -> bool | None:
         """Every process uses the processor."""
@@ -50,13 +55,20 @@ class RaplZone:
 
 
 def rapl_meters(root: Path) -> tuple[list[Meter], str]:
-    """Return the packages and their memory, and which file cannot be read, in words.
+    """Return the packages and their memory, and which file cannot be read, in words. Raises OSError.
 
     Cores and graphics are part of their package, and a platform has all of them; they would count twice.
     """
     meters: list[Meter] = []
     refused = ""
-    for folder in sorted((root / "sys/class/powercap").glob("intel-rapl:*")):
+    zones = root / "sys/class/powercap"
+    for folder in sorted(zones / name for name in os.listdir(zones) if name.startswith("intel-rapl:")):
+        if not os.path.exists(folder):
+            # A link to nowhere: Docker, Podman and Kubernetes hide the folder in which all zones are.
+            return [], (
+                f"energy of the processor is not measured: {root / _HIDDEN} is hidden, as in a container; llmtui "
+                "explain power says how to show it"
+            )
         try:
             name = sanitize((folder / "name").read_text("ascii", "replace").strip(), 40)
         except OSError:
