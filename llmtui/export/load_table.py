@@ -14,7 +14,7 @@ from llmtui.runview.level_figures import LevelFigures
 from llmtui.runview.objective_words import attained_text
 from llmtui.runview.run import RunView
 from llmtui.stats.board import Standing
-from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.metrics import ENERGY, METRICS, MetricKey
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide
 from llmtui.text.format import DASH, Kind, lined_up, plural, scale_of
@@ -79,6 +79,11 @@ def _of(quantity: str, which: str) -> Callable[[LoadRow], float | None]:
     return value
 
 
+def _energy(row: LoadRow) -> float | None:
+    spread = row.backend_view.at(row.level.number).summary.spread("energy_per_token")
+    return spread.median if spread is not None else None
+
+
 _COLUMNS = (
     _Column("level", 0, lambda r: r.level.title, text=True),
     _Column("backend", 0, lambda r: r.backend_view.backend.name, text=True),
@@ -103,11 +108,12 @@ _COLUMNS = (
     _Column("probe p50", 9, figure=_of("probe", "p50")),
     _Column("p95", 11, figure=_of("probe", "p95")),
     _Column("in flight", 11, figure=lambda r: r.figures.in_flight, kind="tokens/s"),
+    _Column(ENERGY.column, 5, figure=_energy, kind=ENERGY.unit),
     _Column(_RATIO, 1, lambda r: r.standing.figure),
     _Column("interval", 9, lambda r: r.standing.span),
 )
 #: Columns of rates, which have no unit in their heading but that of their title.
-_NO_UNIT = frozenset({"output tok/s", "requests/s", "goodput", "in flight"})
+_NO_UNIT = frozenset({"output tok/s", "requests/s", "goodput", "in flight", ENERGY.column})
 
 
 def load_rows(run_view: RunView) -> list[LoadRow]:

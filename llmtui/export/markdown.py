@@ -30,6 +30,7 @@ _COLUMNS = {
     "stddev": "{}",
     "TTFT": "{}",
     "tok/s": "tokens/s",
+    "J/token": "{}",
     "vs best": "{}",
 }
 #: Columns of the final table of a load that are not here.

@@ -23,7 +23,7 @@ def _meters(power: Power | None) -> Value:
 #: Of an iteration of a race, or of the window of a turn.
 POWER_COLUMNS: tuple[Column[Power | None], ...] = (
     Column(
-        "energy_of", "What the energy is of: cards, processor packages, memory. See `llmtui explain measure`.", _meters
+        "energy_of", "What the energy is of: cards, processor packages, memory. See `llmtui explain power`.", _meters
     ),
     _plain("gpu_use", "Share of the time that the cards were busy, mean."),
     _plain("gpu_memory_bytes", "Memory in use on the cards, by all processes."),

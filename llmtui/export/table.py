@@ -19,7 +19,7 @@ from llmtui.runview.search import search_sentences
 from llmtui.runview.talks import talk_sentences
 from llmtui.stats.board import DIFFERS, Standing
 from llmtui.stats.intervals import TAIL_FROM, Estimate, Tail, tail
-from llmtui.stats.metrics import METRICS, Metric, MetricKey
+from llmtui.stats.metrics import ENERGY, METRICS, Metric, MetricKey
 from llmtui.stats.summary import Spread
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide, fit_name, wrapped
@@ -74,6 +74,8 @@ class _Column(msgspec.Struct):
     kind: Kind = "s"
     latency: bool = False
     limit: Callable[[Row], float | None] | None = None
+    #: Whether it is left out if no row has a figure, even while no backend has a sample.
+    optional: bool = False
 
 
 def _latency(title: str, rank: int, read: Callable[[Spread], float | None]) -> _Column:
@@ -88,12 +90,12 @@ def _tail(row: Row) -> Tail | None:
     return tail(row.backend_view.latencies, "latency")
 
 
-def _median(metric: Metric) -> _Column:
+def _median(metric: Metric, rank: int = 3) -> _Column:
     def value(row: Row) -> float | None:
         spread = row.backend_view.summary.spread(metric.key)
         return spread.median if spread else None
 
-    return _Column(metric.column, 3, figure=value, kind=metric.unit)
+    return _Column(metric.column, rank, figure=value, kind=metric.unit, optional=metric is ENERGY)
 
 
 def _tokens(row: Row) -> str:
@@ -140,6 +142,7 @@ COLUMNS: tuple[_Column, ...] = (
         limit=lambda r: t.limit if (t := _tail(r)) else None,
     ),
     *(_median(metric) for metric in METRICS.values() if metric.column),
+    _median(ENERGY, 5),
     _Column("tokens", 11, _tokens),
     _Column(_RATIO, 1, lambda r: r.standing.figure),
     _Column("interval", 15, lambda r: r.standing.span),
@@ -168,7 +171,7 @@ def filled_columns(rows: Sequence[Row]) -> list[FilledColumn]:
                 rank += _EQUAL
         else:
             values = [column.figure(row) for row in rows]
-            optional = column.rank and (any(medians) or column.title == "p95")
+            optional = column.rank and (any(medians) or column.title == "p95" or column.optional)
             if optional and not any(value is not None for value in values):
                 continue
             scale = scale_of(values, column.kind, latency_unit if column.latency else None)

@@ -14,29 +14,34 @@ from llmtui.runview.backend import BackendView
 from llmtui.runview.objective_words import attained_text
 from llmtui.runview.run import RunView
 from llmtui.stats.buckets import FROM, pooled, type_8, value_of
-from llmtui.stats.metrics import METRICS, Metric
+from llmtui.stats.metrics import ALL_METRICS, Metric
 from llmtui.text import sanitize
-from llmtui.text.format import figure, plural
+from llmtui.text.format import Kind, figure, plural
 
 Which = Literal["", "p50", "p90", "p95", "p99", "mean"]
 
-#: The share of the requests without an answer. METRICS has the values of answers only.
+#: The share of the requests without an answer. The metrics have the values of answers only.
 FAILED = "failed"
-_NAMES = (*METRICS, FAILED)
+_NAMES = (*ALL_METRICS, FAILED)
 _EXPRESSION = re.compile(
-    r"\s*([a-z_]+?)(?:_(p50|p90|p95|p99|mean))?\s*(?:@\s*([0-9.]+))?\s*(<=|>=|<|>)\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*(ms|s|%)?\s*"
+    r"\s*([a-z_]+?)(?:_(p50|p90|p95|p99|mean))?\s*(?:@\s*([0-9.]+))?\s*(<=|>=|<|>)\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*(ms|s|%|j)?\s*"
 )
 _EXAMPLES = "such as 'ttft_p95>0.2', 'output_tokens_per_s@8<100' or 'attainment<0.95'"
+#: What may stand after a number, by what it is.
+_SUFFIXES: dict[Kind, tuple[str, ...]] = {"s": ("s", "ms"), "ms": ("s", "ms"), "J/token": ("j",)}
 _WORDS = {"<": "less than", "<=": "at most", ">": "more than", ">=": "at least"}
+#: Their units in a sentence; rates have none.
+_UNITS: dict[Kind, str] = {"s": " s", "ms": " s", "J/token": " J/token"}
 #: More requests without an answer than this share leave the mean of the others open.
 _LOST = 0.01
 _TINY = 1e-9
 
 
 class Limit(Struct, frozen=True):
-    """A run fails if a value is `sign` `value` (s, per second, or a share). `number` is that of the level, 0: each.
+    """A run fails if a value is `sign` `value` (s, per second, J per token, or a share). `number` is that of the level,
+    0: each.
 
-    `name` is one of METRICS, or "failed". `which` is the percentile; without one, it is the median.
+    `name` is one of ALL_METRICS, or "failed". `which` is the percentile; without one, it is the median.
     """
 
     text: str
@@ -55,7 +60,7 @@ class Limit(Struct, frozen=True):
     @property
     def metric(self) -> Metric | None:
         """The metric, None for "failed"."""
-        return next((metric for key, metric in METRICS.items() if key == self.name), None)
+        return next((metric for key, metric in ALL_METRICS.items() if key == self.name), None)
 
     @property
     def share(self) -> bool:
@@ -65,7 +70,12 @@ class Limit(Struct, frozen=True):
     @property
     def late(self) -> bool:
         """Whether the run fails if answers are late."""
-        return self.sign.startswith(">") and self.metric is not None and not self.metric.rate
+        return self.sign.startswith(">") and self.unit in ("s", "ms")
+
+    @property
+    def unit(self) -> Kind:
+        """What its value is."""
+        return self.metric.unit if self.metric is not None else "share"
 
     @property
     def quantile(self) -> float:
@@ -146,11 +156,12 @@ def _check(limit: Limit, unit: str, plan: Plan, where: str) -> None:
         raise UsageError(f"{where}: {limit.name} needs objectives; set them in [slo], or with --slo ttft=0.2")
     if limit.share and limit.which:
         raise UsageError(f"{where}: {limit.name} has one value at a level, of all requests; leave out _{limit.which}")
-    if limit.share and (unit in ("s", "ms") or limit.value > 1):
+    if limit.share and (unit in ("s", "ms", "j") or limit.value > 1):
         raise UsageError(f"{where}: {limit.name} is a share; write 0.95 or 95%")
-    if unit and not limit.share and (unit == "%" or (metric is not None and metric.rate)):
-        wanted = "is per second" if metric is not None and metric.rate else "is in seconds; write 0.2 or 200ms"
-        raise UsageError(f"{where}: {limit.name} {wanted}")
+    if unit and not limit.share and unit not in _SUFFIXES.get(limit.unit, ()):
+        wanted = {"s": "is in seconds; write 0.2 or 200ms", "J/token": "is in J per token; write 0.5 or 0.5J"}
+        in_s = "s" if limit.unit == "ms" else limit.unit
+        raise UsageError(f"{where}: {limit.name} {wanted.get(in_s, 'is per second')}")
     least = FROM.get(limit.quantile, 1)
     rounds = plan.config.iterations
     of_requests = bool(plan.levels) and _pooled(limit)
@@ -190,7 +201,8 @@ def _judge(limit: Limit, backend_view: BackendView, level: Level | None) -> tupl
         return f"{where}: {attained_text(lost)} of {plural(requests, 'request')} got no answer, so no {title}", True
     values = _values(limit, backend_view, level, lost)
     if not values.n:
-        return f"{where}: no value of {metric.title}", False
+        why = ", as no meter told it (llmtui explain power)" if limit.unit == "J/token" else ""
+        return f"{where}: no value of {metric.title}{why}", False
     if limit.which == "mean" and lost > _LOST:
         return f"{where}: {attained_text(lost)} of the requests got no answer, so {title} is that of the others", False
     if values.value is None:
@@ -257,5 +269,5 @@ def _limit_words(limit: Limit) -> str:
     if metric is None or metric.share:
         value = f"{100 * limit.value:.6g}%"
     else:
-        value = f"{limit.value:.6g}" + ("" if metric.rate else " s")
+        value = f"{limit.value:.6g}" + _UNITS.get(metric.unit, "")
     return f"{_WORDS[limit.sign]} {value}"

@@ -2,6 +2,9 @@
 
 Tables, exports, charts, checks and the command line iterate over `METRICS`. To add a metric that can be derived from
 an iteration, add its key and its record here and a field to `llmtui.stats.summary.Summary`.
+
+Backends of a race are compared by those. `ENERGY` is not among them: it decides no race. It has a trend, limits, and
+a comparison of its own (llmtui.stats.run_energy).
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ MetricKey = Literal[
     "requests_per_s",
     "goodput",
     "attainment",
+    "energy_per_token",
 ]
 
 #: What must be equal between two backends for a metric to be comparable: the length of the answers, the time before
@@ -106,6 +110,12 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     def bad_end_title(self) -> str:
         """ "p95", of a rate "p5"."""
         return f"p{100 * self.bad_end:.0f}"
+
+    def change_word(self, *, better: bool) -> str:
+        """What a change of this metric is called: "faster", or of what is no speed "better"."""
+        if self.of_objectives or self.key == "energy_per_token":
+            return "better" if better else "worse"
+        return "faster" if better else "slower"
 
     def titled(self, unit: Unit | None = None) -> str:
         """The title with the unit (that of a column, if it is not the usual one), as an axis or a heading shows it."""
@@ -263,6 +273,20 @@ _REGISTERED = (
 )
 
 METRICS: dict[MetricKey, Metric] = {metric.key: metric for metric in _REGISTERED}
+#: Energy per output token, where the hardware tells it.
+ENERGY = Metric(
+    key="energy_per_token",
+    title="energy per token",
+    unit="J/token",
+    of=lambda iteration: iteration.power.joules_per_token if iteration.power is not None else None,
+    direction="lower",
+    needs=frozenset({"length", "start", "cache", "token counts"}),
+    own_error=lambda _, __: 0.0,
+    doc="Energy of the meters during an answer, or the window of a turn / its output tokens.",
+    column="J/token",
+)
+#: All metrics, also the one by which no backends are compared in a race.
+ALL_METRICS: dict[MetricKey, Metric] = METRICS | {ENERGY.key: ENERGY}
 #: The metrics that the monitor draws, in the order of its `m` key.
 CHARTED: tuple[MetricKey, ...] = tuple(metric.key for metric in _REGISTERED if metric.charted)
 #: Those of a load, and of one with objectives.

@@ -16,6 +16,7 @@ from llmtui.stats.summary import Summary, first_latency, outliers, percentile
 
 #: Figures of power that a summary has.
 POWER = ("watts", "joules_per_token", "joules_per_token_above_idle")
+_ENERGY, _ENERGY_ERROR = "joules_per_token", "joules_per_token_error"
 
 
 class Counts(Sequence[int]):
@@ -73,6 +74,8 @@ class Running:
         self._outputs = Counts()
         self._prompts = Counts()
         self._power: dict[str, Sample] = {}
+        #: The meters that the energies per token are of.
+        self.meters: set[tuple[str, ...]] = set()
         self._summary: Summary | None = None
         for iteration in iterations:
             self.add(iteration)
@@ -118,7 +121,9 @@ class Running:
             self._add_power(iteration.power)
 
     def _add_power(self, power: Power) -> None:
-        for name in POWER:
+        if power.joules_per_token is not None:
+            self.meters.add(tuple(power.meters))
+        for name in (*POWER, _ENERGY_ERROR):
             value = getattr(power, name)
             if value is not None and math.isfinite(value):
                 self._power.setdefault(name, Sample()).add(value)
@@ -139,13 +144,24 @@ class Running:
                 left_out=self._left_out,
                 loaded=self._loaded,
                 **{metric: sample.spread() for metric, sample in self._samples.items()},
-                **{name: sample.spread() for name, sample in self._power.items()},
+                **{name: sample.spread() for name, sample in self._power.items() if name in POWER},
             )
         return self._summary
 
     def ordered(self, metric: MetricKey) -> Sequence[float]:
         """The values of the samples, ascending. Do not change them."""
+        if metric == "energy_per_token":
+            return self._power_values(_ENERGY)
         return self._samples[metric].ordered
+
+    @property
+    def energy_errors(self) -> Sequence[float]:
+        """How far each energy per token may be off by when the meters were read (J/token), ascending."""
+        return self._power_values(_ENERGY_ERROR)
+
+    def _power_values(self, name: str) -> Sequence[float]:
+        sample = self._power.get(name)
+        return sample.ordered if sample is not None else ()
 
     def sample(self, metric: MetricKey) -> Sample:
         """The values of the samples with their sums. Do not change them."""

@@ -22,6 +22,10 @@ OUTLIERS_FROM = 8
 OUTLIER_RATIO = 1.1
 
 
+#: Fields of a summary that do not have the name of their metric.
+_FIELDS: dict[MetricKey, str] = {"energy_per_token": "joules_per_token"}
+
+
 class Spread(Struct, frozen=True):
     """Location and spread of one metric over n samples, in the metric's own unit: seconds, s per token, or a rate.
 
@@ -74,7 +78,7 @@ class Summary(Struct, frozen=True):
 
     def spread(self, metric: MetricKey) -> Spread | None:
         """The spread of `metric`, None without samples."""
-        value: Spread | None = getattr(self, metric)
+        value: Spread | None = getattr(self, _FIELDS.get(metric, metric))
         return value
 
 

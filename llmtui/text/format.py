@@ -13,20 +13,26 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-#: What is measured: a duration (shown in s or ms), a duration that is always shown in ms, a rate, or a share.
-Kind = Literal["s", "ms", "tokens/s", "requests/s", "share"]
+#: What is measured: a duration (shown in s or ms), a duration that is always shown in ms, a rate, a share, or energy.
+Kind = Literal["s", "ms", "tokens/s", "requests/s", "share", "J/token"]
 #: The unit on screen, in short.
-Unit = Literal["s", "ms", "tok/s", "req/s", "%"]
+Unit = Literal["s", "ms", "tok/s", "req/s", "%", "J/token"]
 
 #: In place of a figure that is not known.
 DASH = "-"
 #: A duration below this one is shown in ms.
 MS_BELOW_S = 0.1
 _DIGITS = 3
-_UNITS: dict[Kind, Unit] = {"ms": "ms", "tokens/s": "tok/s", "requests/s": "req/s", "share": "%"}
+_UNITS: dict[Kind, Unit] = {
+    "ms": "ms",
+    "tokens/s": "tok/s",
+    "requests/s": "req/s",
+    "share": "%",
+    "J/token": "J/token",
+}
 _FACTORS: dict[Unit, float] = {"ms": 1e3, "%": 100.0}
 #: No duration is shown finer than 0.1 us, and no rate finer than this many decimals.
-_MOST_DECIMALS: dict[Unit, int] = {"s": 7, "ms": 4, "tok/s": 7, "req/s": 7, "%": 2}
+_MOST_DECIMALS: dict[Unit, int] = {"s": 7, "ms": 4, "tok/s": 7, "req/s": 7, "%": 2, "J/token": 7}
 
 
 class Scale(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtui.model import IterationDone, Load, Plan, Slo
+from llmtui.model import IterationDone, Load, Plan, Power, Slo
 from llmtui.model.errors import UsageError
 from llmtui.runview.limits import Findings, judge_limits, parse_limits
 from llmtui.runview.run import RunView
@@ -157,3 +157,33 @@ def test_expressions_in_other_forms() -> None:
     (opened,) = parse_limits(["latency@2>1"], load_plan(Load(request_rate=[0.5, 2.0], duration_s=5.0)))
     assert opened.number == 2
     assert opened.holds(1.1) and not opened.holds(1.0)
+
+
+def test_energy_per_token() -> None:
+    view = build.run_view(build.plan("a", "b", iterations=10), keep=0)
+    for number in range(1, 11):
+        power = Power(joules_per_token=0.5 + number / 100)
+        view.apply(IterationDone(iteration=build.answered("a", number, power=power)))
+        view.apply(IterationDone(iteration=build.answered("b", number)))
+    assert judged(view, "energy_per_token>0.6J").broken == []
+    broken, left_open = judged(view, "energy_per_token_mean>=0.5")
+    assert broken == [
+        "a: energy per token mean is 0.555 J/token (n = 10), at least 0.5 J/token "
+        "(--fail-if 'energy_per_token_mean>=0.5')"
+    ]
+    assert left_open == [
+        "b: no value of energy per token, as no meter told it (llmtui explain power) "
+        "(--fail-if 'energy_per_token_mean>=0.5')"
+    ]
+    with pytest.raises(UsageError, match="energy_per_token is in J per token"):
+        parse_limits(["energy_per_token>5ms"], view.plan)
+    with pytest.raises(UsageError, match="ttft is in seconds"):
+        parse_limits(["ttft>5J"], view.plan)
+
+
+def test_energy_of_a_load_is_that_of_its_turns() -> None:
+    view = under_load({"a": {"power": Power(joules_per_token=2.0)}, "b": {"power": Power(joules_per_token=1.0)}})
+    assert judged(view, "energy_per_token@8>1.5").broken == [
+        "a at 8 streams: energy per token is 2.00 J/token (n = 6), more than 1.5 J/token "
+        "(--fail-if 'energy_per_token@8>1.5')"
+    ]

@@ -7,8 +7,9 @@ import typing
 import msgspec
 import pytest
 
+from llmtui.model import Power
 from llmtui.model.accuracy import Errors, Level
-from llmtui.stats.metrics import CHARTED, METRICS, Condition, MetricKey, needing
+from llmtui.stats.metrics import ALL_METRICS, CHARTED, ENERGY, METRICS, Condition, MetricKey, needing
 from llmtui.stats.summary import Summary
 from tests.build import iteration
 
@@ -32,7 +33,8 @@ def errors(p99: float) -> Errors:
 
 
 def test_every_key_has_a_record_and_a_field_of_the_summary() -> None:
-    assert tuple(METRICS) == typing.get_args(MetricKey)
+    assert tuple(ALL_METRICS) == typing.get_args(MetricKey)
+    assert all(Summary().spread(key) is None for key in ALL_METRICS)
     assert all(key == metric.key for key, metric in METRICS.items())
     assert set(METRICS) <= {field.name for field in msgspec.structs.fields(Summary)}
 
@@ -70,6 +72,12 @@ _NUMBERS = (
     "goodput_per_s",
     "attainment",
 )
+
+
+def test_energy_is_a_metric_that_decides_no_race() -> None:
+    assert ENERGY.key not in METRICS
+    assert ENERGY.value(iteration(power=Power(joules_per_token=0.5))) == 0.5
+    assert ENERGY.value(iteration(power=Power(gpu_use=0.5))) is None and ENERGY.value(ITERATION) is None
 
 
 def test_prefill_rate_is_unknown_when_a_cache_answered_the_whole_prompt() -> None:

@@ -30,6 +30,7 @@ from llmtui.model import (
     Load,
     LogTail,
     Note,
+    Power,
     RunChanged,
     RunState,
 )
@@ -128,6 +129,38 @@ _LOAD_COURSE: list[AnyEvent] = [
 _LOAD_BESIDE: list[AnyEvent] = [
     canned_load.turn_done(name, 1, level, **canned_load.beside(level)) for level in (1, 3) for name in canned_load.NAMES
 ]
+#: A meter of power: what an answer took, by backend (J/token).
+_JOULES = {"llama.cpp": 0.412, "mistral.rs": 0.655, "HuggingFace": 2.31}
+
+
+def _power(name: str, number: int) -> Power:
+    joules = _JOULES[name] * (1 + number / 100)
+    return Power(
+        meters=["package-0"],
+        seconds=1.0,
+        watts=35.5,
+        joules=64 * joules,
+        joules_error=0.8,
+        idle_watts=6.2,
+        joules_per_token=joules,
+        joules_per_token_error=0.0125,
+    )
+
+
+_ENERGY: list[AnyEvent] = [
+    *(BackendChanged(backend=canned.state(name)) for name in _JOULES),
+    *(
+        IterationDone(iteration=canned.iteration(name, number, power=_power(name, number)))
+        for number in range(1, 7)
+        for name in _JOULES
+    ),
+]
+_LOAD_ENERGY: list[AnyEvent] = [
+    canned_load.turn_done(name, number, level, power=_power(name, number))
+    for number in range(1, 4)
+    for level in (1, 3)
+    for name in _JOULES
+]
 #: The probes of a search so far.
 _HALF = {"four": (1, 2, 4), "two": (1, 2, 4)}
 SHOTS = (
@@ -159,6 +192,9 @@ SHOTS = (
     Shot("verdict-end-ascii", events=_DONE, done=10, keys=["v", "end"], marker="ascii"),
     Shot("verdict-running-120x40", (120, 40), keys=["v"]),
     Shot("verdict-40x12", (40, 12), events=_DONE, done=10, keys=["v"]),
+    Shot("energy-120x40", (120, 40), done=0, events=_ENERGY),
+    Shot("energy-details-120x40", (120, 40), done=0, events=_ENERGY, keys=["enter"]),
+    Shot("energy-load-120x40", (120, 40), done=0, events=_LOAD_ENERGY, keys=["T"], load=True),
     Shot("load", events=[canned_load.tick()], load=True, styles=True),
     Shot("load-ascii", events=[canned_load.tick()], load=True, marker="ascii", theme="ansi"),
     Shot("load-40x12", (40, 12), events=[canned_load.tick()], load=True),

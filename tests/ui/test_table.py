@@ -54,7 +54,7 @@ async def test_sort_key_cycles_through_the_columns() -> None:
         await settle(pilot)
         assert "↑TTFT" in heading(app)
         assert shown(app)[0] == "HuggingFace"
-        for _ in RING[RING.index("TTFT") :]:
+        for _ in [key for key in RING[RING.index("TTFT") :] if key != "J/token"]:  # without a meter it has no column
             await pilot.press("o")
         await settle(pilot)
         assert shown(app) == PLANNED

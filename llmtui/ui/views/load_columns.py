@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from llmtui.model import Level
 from llmtui.runview.level_figures import LevelFigures
-from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.metrics import ENERGY, METRICS, MetricKey
 from llmtui.text.format import DASH, Kind, plural
 from llmtui.ui.views.columns import Column, Interval, SortValue
 from llmtui.ui.views.load_panel import kept_text
@@ -149,6 +149,7 @@ def load_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
         _number("requests", "n", 4, 1, lambda figures: figures.ttft.n if figures.ttft else figures.finished),
         _timed("tpot", "TPOT", 6, lambda figures: figures.tpot.p50 if figures.tpot else None, "ms"),
         _timed("latency", "latency", 7, lambda figures: figures.latency.p50 if figures.latency else None),
+        dataclasses.replace(race[ENERGY.column], rank=3),
         Column("kept", "kept", 4, 2, _kept, _attainment, most_first=True, optional=True),
         _number("err", "failed", 6, 3, lambda figures: figures.unsuccessful),
         dataclasses.replace(_timed("late", "late", 4, lambda figures: figures.late_s, "ms"), optional=True),

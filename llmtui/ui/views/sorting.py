@@ -15,9 +15,9 @@ from llmtui.ui.views.ranking import board
 from llmtui.ui.views.table_columns import BY_RATIO, TableRow, table_columns
 
 #: The columns that the sort key goes through, if the table has room for them; "" is the plan's order.
-RING = ("", "median", "min", "max", "p95", "TTFT", "tok/s", "err", "backend")
+RING = ("", "median", "min", "max", "p95", "TTFT", "tok/s", "J/token", "err", "backend")
 #: The same of a load.
-RING_OF_LOAD = ("", "median", "requests/s", "TTFT", "TTFTp95", "tpot", "kept", "err", "backend")
+RING_OF_LOAD = ("", "median", "requests/s", "TTFT", "TTFTp95", "tpot", "J/token", "kept", "err", "backend")
 
 
 @dataclasses.dataclass(frozen=True)

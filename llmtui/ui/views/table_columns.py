@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from llmtui.model import Level
 from llmtui.runview.backend import BackendView
 from llmtui.runview.figures import SamplesView
-from llmtui.stats.metrics import METRICS, Metric, MetricKey
+from llmtui.stats.metrics import ENERGY, METRICS, Metric, MetricKey
 from llmtui.text import sanitize
 from llmtui.text.format import DASH, count_text
 from llmtui.text.model_names import without_folder
@@ -192,6 +192,7 @@ def _typical(metric: Metric) -> Column[TableRow]:
         value=read,
         most_first=metric.higher_is_better,
         kind=metric.unit,
+        optional=metric is ENERGY,
     )
 
 
@@ -227,6 +228,7 @@ def table_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
         _spread(metric, "stddev", 5),
         _tail(metric),
         *(_typical(other) for other in METRICS.values() if other.column and other.key != metric),
+        _typical(ENERGY),
         Column(
             "tokens", "tokens", 6, 6, lambda row, room: count_text(row.shown.summary.output_tokens_median),
             lambda row: row.shown.summary.output_tokens_median, most_first=True,
