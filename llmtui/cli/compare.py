@@ -18,6 +18,7 @@ from llmtui.cli.output import STDOUT, output_columns, report, write_output
 from llmtui.cli.run_groups import earlier, groups, load_one, runs_of_labels
 from llmtui.model.errors import UsageError
 from llmtui.runview.against import side_of
+from llmtui.runview.energy_changes import energy_changes
 from llmtui.runview.found_changes import WITHIN, FoundChange, found_change
 from llmtui.runview.run import RunView
 from llmtui.stats.compare import jointly
@@ -26,6 +27,8 @@ from llmtui.stats.gate import gate
 from llmtui.stats.metrics import MetricKey
 from llmtui.stats.rounds import MOST
 from llmtui.stats.run_differences import Side
+from llmtui.stats.run_energy import WITHIN as ENERGY_WITHIN
+from llmtui.stats.run_energy import EnergyChange
 from llmtui.stats.run_outcomes import Across
 from llmtui.store.accuracy_record import newest
 from llmtui.store.rows import StoredRun
@@ -58,25 +61,27 @@ def compare_runs(
     """
     found = _loaded(path, first, second, count)
     one, two = found.a[-1], found.b[-1]
-    a, b = _side(one), _side(two)
+    of_a = [_view(stored) for stored in found.a]
+    of_b = of_a if two is one else [_view(stored) for stored in found.b]
+    a, b = side_of(of_a[-1]), side_of(of_b[-1])
     comparison = across(
         a,
         b,
         _pairs(a, b, named),
         metric or counting(a, b),
         record=newest(b.machine),
-        before=[_side(stored) for stored in found.a[:-1]],
-        after=[_side(stored) for stored in found.b[:-1]],
-        earlier=[_side(stored) for stored in found.earlier],
+        before=[side_of(view) for view in of_a[:-1]],
+        after=[side_of(view) for view in of_b[:-1]],
+        earlier=[side_of(_view(stored)) for stored in found.earlier],
     )
-    changes = _found_changes(one, two, comparison)
+    beside = Beside(_found_changes(of_a[-1], of_b[-1], comparison), energy_changes(of_a, of_b, comparison.outcomes))
     gated = Gated(percent, *gate(comparison, percent)) if percent is not None else None
     for word, stored, side in (("A", one, found.a), ("B", two, found.b)):
         if stored.state == "running":
             report(f"run {word} is still running; comparing its iterations so far")
         if len(side) < found.wanted:
             report(f"{word} has {len(side)} runs with the same setup and label, not {found.wanted}; comparing these")
-    written = _write(found, comparison, changes, gated, json_file, markdown)
+    written = _write(found, comparison, beside, gated, json_file, markdown)
     if not any(o.n_a and o.n_b for o in comparison.outcomes):
         report("nothing to compare: no backend has samples in both runs")
         return exit_codes.FAILED
@@ -85,6 +90,16 @@ def compare_runs(
     if not written or (gated is not None and gated.broken):
         return exit_codes.FAILED
     return exit_codes.SILENT if gated is not None and gated.silent else exit_codes.OK
+
+
+class Beside(NamedTuple):
+    """What is compared beside the metric: what the runs found of a load, and energy per token."""
+
+    found: Sequence[FoundChange] = ()
+    energy: Sequence[EnergyChange] = ()
+
+
+NOTHING_BESIDE = Beside()
 
 
 class _Loaded(NamedTuple):
@@ -115,10 +130,6 @@ def _loaded(path: str, first: str, second: str, count: int) -> _Loaded:
         return _Loaded([one], [two], earlier(store, one, two))
 
 
-def _side(stored: StoredRun) -> Side:
-    return side_of(_view(stored))
-
-
 def _view(stored: StoredRun) -> RunView:
     run_view = RunView(stored.plan, keep=0)
     run_view.apply(stored.hello())
@@ -126,16 +137,15 @@ def _view(stored: StoredRun) -> RunView:
     return run_view
 
 
-def _found_changes(one: StoredRun, two: StoredRun, comparison: Across) -> list[FoundChange]:
+def _found_changes(one: RunView, two: RunView, comparison: Across) -> list[FoundChange]:
     """How the newest runs compare in what they found of a load; [] for races, and where the work differed."""
     if not (one.plan.levels and two.plan.levels):
         return []
-    views = _view(one), _view(two)
     unlike = {d.backend for d in comparison.differences if d.level == "void" and d.code not in _OF_LEVELS}
     changes = []
     for outcome in comparison.outcomes:
         if not unlike & {"", outcome.a}:
-            change = found_change(*views, (outcome.a, outcome.b), outcome.names)
+            change = found_change(one, two, (outcome.a, outcome.b), outcome.names)
             changes += [change] if change is not None else []
     return changes
 
@@ -188,22 +198,20 @@ def _report_gate(gated: Gated, *, relative: bool) -> None:
 def _write(
     found: _Loaded,
     comparison: Across,
-    changes: Sequence[FoundChange],
+    beside: Beside,
     gated: Gated | None,
     json_file: Path | None,
     markdown: Path | None,
 ) -> bool:
     """Print the comparison and write the files. Return False if one cannot be written."""
     if STDOUT not in (json_file, markdown):
-        print(comparison_text(found.a, found.b, comparison, output_columns(), changes), end="")
+        print(comparison_text(found.a, found.b, comparison, output_columns(), beside), end="")
     written = True
     if json_file is not None:
-        document = comparison_json(found.a[-1], found.b[-1], comparison, gated, changes)
+        document = comparison_json(found.a[-1], found.b[-1], comparison, gated, beside.found, beside.energy)
         written = write_output(json_file, document)
     if markdown is not None:
-        text = comparison_markdown(
-            origins(found.a, found.b), comparison, remarks(found.a, found.b, comparison, changes)
-        )
+        text = comparison_markdown(origins(found.a, found.b), comparison, remarks(found.a, found.b, comparison, beside))
         written = write_output(markdown, text + gate_markdown(gated)) and written
     return written
 
@@ -213,7 +221,7 @@ def comparison_text(
     b: Sequence[StoredRun],
     comparison: Across,
     width: int,
-    changes: Sequence[FoundChange] = (),
+    beside: Beside = NOTHING_BESIDE,
 ) -> str:
     """Both runs, the table, a sentence per backend, and the other differences, at most `width` columns wide.
 
@@ -221,7 +229,7 @@ def comparison_text(
     """
     lines = [line for text in origins(a, b) for line in wrapped(text, width)]
     lines += ["", *table_lines(comparison.outcomes, width), ""]
-    for text in remarks(a, b, comparison, changes):
+    for text in remarks(a, b, comparison, beside):
         lines += wrapped(text, width)
     if comparison.differences:
         lines.append("")
@@ -236,15 +244,15 @@ def origins(a: Sequence[StoredRun], b: Sequence[StoredRun]) -> list[str]:
     return [f"{name}: {_origins(runs)}" for name, runs in sides]
 
 
-def remarks(
-    a: Sequence[StoredRun], b: Sequence[StoredRun], comparison: Across, changes: Sequence[FoundChange]
-) -> list[str]:
+def remarks(a: Sequence[StoredRun], b: Sequence[StoredRun], comparison: Across, beside: Beside) -> list[str]:
     """Return a sentence for each backend, and what else is to be said of the figures: plain text."""
     texts = [outcome.sentence for outcome in comparison.outcomes]
     texts += [common.sentence for common in comparison.common if common.shown]
-    texts += [text for change in changes for text in change.sentences]
-    if changes and a[-1].plan.run != b[-1].plan.run:
-        texts.append(WITHIN)
+    texts += [text for change in beside.found for text in change.sentences]
+    texts += [change.sentence for change in beside.energy]
+    if a[-1].plan.run != b[-1].plan.run:
+        texts += [WITHIN] if beside.found else []
+        texts += [ENERGY_WITHIN] if any(change.shown for change in beside.energy) else []
     if note := jointly([o.comparison for o in comparison.outcomes if o.comparison is not None]):
         texts.append(note)
     if any(MOST in (o.n_a, o.n_b) for o in comparison.outcomes):

@@ -10,6 +10,7 @@ import msgspec
 
 from llmtui.model import Struct
 from llmtui.runview.found_changes import FoundChange
+from llmtui.stats.run_energy import EnergyChange
 from llmtui.stats.run_outcomes import Across, Common, Outcome
 from llmtui.store.rows import StoredRun
 
@@ -36,6 +37,7 @@ def comparison_json(
     comparison: Across,
     gated: Gated | None,
     changes: Sequence[FoundChange] = (),
+    energy: Sequence[EnergyChange] = (),
 ) -> str:
     """The comparison as an indented JSON document.
 
@@ -52,7 +54,8 @@ def comparison_json(
     `fails_more` is true if B fails significantly more often. `common` says what the backends have in common: see
     llmtui.stats.run_outcomes. `differences` are the other differences between the runs. `gate` is null if none was
     requested; its `holds` is null if it is undecided. `loads` has an item for each backend of a load: how the knees,
-    the largest levels within the objectives and the attainments compare (llmtui.runview.found_changes).
+    the largest levels within the objectives and the attainments compare (llmtui.runview.found_changes). `energy` has
+    one for each backend with energy in J per output token (llmtui.stats.run_energy).
     """
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -79,6 +82,7 @@ def comparison_json(
             "silent": gated.silent,
         },
         "loads": msgspec.to_builtins(list(changes)),
+        "energy": msgspec.to_builtins(list(energy)),
     }
     # ASCII only, so that no C1 control and no bidi mark reaches a terminal.
     return json.dumps(document, indent=2).replace("\x7f", "\\u007f") + "\n"

@@ -94,6 +94,17 @@ def comparable(a: Side, b: Side, metric: MetricKey) -> list[str]:
     return [n for n, _ in paired(a, b) if _checked(a, b, (n, n), general, metric).leading.metric == metric]
 
 
+def unlike_work(a: Side, b: Side, pair: tuple[str, str]) -> str:
+    """Return why an energy per token of A's and B's backend is of different work or hardware; "" if it is not."""
+    if a.run != b.run and (hard := a.machine.other_hardware(b.machine)):
+        return f"on other hardware ({hard[0]})"
+    general = [] if a.run == b.run else list(general_differences(a, b))
+    # What an answer takes depends on its length and on its prompt; and the tokens have to be counted alike.
+    by: tuple[MetricKey, ...] = ("latency", "tokens_per_s")
+    leading = (_checked(a, b, pair, general, metric).leading for metric in by)
+    return next((one.reason or "no metric is comparable" for one in leading if one.instead_of is not None), "")
+
+
 def across(
     a: Side,
     b: Side,
