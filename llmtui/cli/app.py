@@ -235,9 +235,9 @@ def serve(
 
 def _complete_topic(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Return the topics that a shell may complete `incomplete` to."""
-    from llmtui.cli.explain import SCHEMAS, TOPICS
+    from llmtui.cli.explain import SCHEMAS, SECTIONS, TOPICS
 
-    return [topic for topic in (*TOPICS, *SCHEMAS) if topic.startswith(incomplete)]
+    return [topic for topic in (*TOPICS, *SECTIONS, *SCHEMAS) if topic.startswith(incomplete)]
 
 
 @cli.command()

@@ -49,6 +49,9 @@ TOPICS: dict[str, str] = {
     "security": "what llmtui protects, and what it does not",
 }
 
+#: Names that print one section of a page: the topic, and the title of the section.
+SECTIONS = {"power": ("measure", "Power and energy")}
+
 #: Names that print a JSON Schema instead of a page, for programs.
 SCHEMAS = ("json", "jsonl")
 
@@ -61,14 +64,14 @@ def explain(topic: str | None) -> int:
     if topic in SCHEMAS:
         click.echo(schema(topic), nl=False)
         return exit_codes.OK
-    if topic not in TOPICS:
+    if topic not in TOPICS and topic not in SECTIONS:
         from llmtui.config.errors import suggestion
         from llmtui.text import sanitize
 
-        message = f"llmtui: no topic {sanitize(topic, 80)!r}{suggestion(topic, [*TOPICS, *SCHEMAS])}"
+        message = f"llmtui: no topic {sanitize(topic, 80)!r}{suggestion(topic, [*TOPICS, *SECTIONS, *SCHEMAS])}"
         click.echo(message, err=True)
         return exit_codes.USAGE
-    text = page(topic)
+    text = section(topic) if topic in SECTIONS else page(topic)
     if sys.stdout.isatty() and text.count("\n") >= shutil.get_terminal_size().lines:
         click.echo_via_pager(text)
     else:
@@ -79,8 +82,9 @@ def explain(topic: str | None) -> int:
 def topic_list() -> str:
     """The topics, a line each, and how to read one."""
     lines = [f"  {name:10}{line}" for name, line in TOPICS.items()]
+    more = "llmtui explain power prints a part of measure: energy, and how sure it is."
     schemas = "llmtui explain json, and jsonl, print JSON Schemas for programs."
-    return "\n".join(["llmtui explain TOPIC prints the manual on:", "", *lines, "", schemas, ""])
+    return "\n".join(["llmtui explain TOPIC prints the manual on:", "", *lines, "", more, schemas, ""])
 
 
 def schema(name: str) -> str:
@@ -94,6 +98,13 @@ def page(topic: str) -> str:
     """The page of `topic`, with its tables filled in. Raises KeyError for an unknown table."""
     source = (_docs() / f"{topic}.md").read_text("utf-8")
     return re.sub(r"<!-- table: (\w+) -->", lambda match: TABLES[match[1]](), source)
+
+
+def section(name: str) -> str:
+    """One of `SECTIONS`, with its title as that of a page."""
+    topic, title = SECTIONS[name]
+    text = page(topic).partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return f"# {title}\n{text}"
 
 
 def _docs() -> Any:

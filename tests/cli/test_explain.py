@@ -63,6 +63,15 @@ def test_every_shipped_page_is_a_topic() -> None:
     assert pages == {f"{topic}.md" for topic in explain.TOPICS} | {"meanings.toml"}
 
 
+def test_a_section_of_a_page_has_a_name() -> None:
+    result = CliRunner().invoke(cli, ["explain", "power"])
+    assert result.exit_code == 0 and result.output.startswith("# Power and energy\n")
+    assert result.output.splitlines()[2:] and "## " not in result.output
+    for word in ("LLMTUI_POWER=off", "llmtui[gpu]", "chmod a+r", "0.1 s", "Above idle", "was checked on the hardware"):
+        assert word in " ".join(result.output.split()), word
+    assert "llmtui explain power" in CliRunner().invoke(cli, ["explain"]).output
+
+
 def test_an_unknown_topic_is_refused_and_the_nearest_one_named() -> None:
     result = CliRunner().invoke(cli, ["explain", "mesure"])
     assert result.exit_code == 2
