@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import pkgutil
+import ssl
+from collections.abc import Sequence
 from typing import Any
 
 import llmtui
@@ -14,6 +17,8 @@ from llmtui.cluster.task import hold, key_of
 CONNECT_S = 10.0
 WORKERS_S = 20.0
 CALL_S = 10.0
+#: What each machine is asked for.
+_VERSION = "llmtui:__version__"
 _TLS = ("ca-file", "client.cert", "client.key")
 
 
@@ -34,8 +39,8 @@ class Line:
         from distributed.security import Security
 
         tls = self.scheduler.startswith("tls://")
-        if tls and (missing := _missing_tls()):
-            raise LineError(f"{self.scheduler}: no certificates for TLS; set {', '.join(missing)}")
+        if tls:
+            _check_tls(self.scheduler)
         try:
             security = Security(require_encryption=True) if tls else Security()
             self._client = await Client(
@@ -47,7 +52,7 @@ class Line:
                 name="llmtui",
             )
         except Exception as error:
-            raise LineError(f"cannot reach the scheduler {self.scheduler}: {_words(error)}") from None
+            raise LineError(f"cannot reach the scheduler {self.scheduler}: {_unreached(error)}") from None
 
     async def workers(self) -> dict[str, str]:
         """Return the addresses of the workers and the hosts in them, at least one. Raises LineError."""
@@ -63,6 +68,41 @@ class Line:
             raise LineError(f"{text} {self.scheduler}") from None
         except Exception as error:
             raise LineError(f"the scheduler {self.scheduler} does not answer: {_words(error)}") from None
+
+    async def versions(self) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        """Return our versions of Python and Dask, and those of the others by address: "" is the scheduler. Raises
+        LineError."""
+        from distributed.versions import get_versions
+
+        try:
+            async with asyncio.timeout(CALL_S):
+                scheduler = await self._client.scheduler.versions()
+                workers = await self._client.scheduler.broadcast(msg={"op": "versions"}, on_error="ignore")
+        except Exception as error:
+            raise LineError(f"the scheduler {self.scheduler} does not answer: {_words(error)}") from None
+        return _versions(get_versions()), {at: _versions(of) for at, of in {"": scheduler, **workers}.items()}
+
+    async def unfit(self, addresses: Sequence[str]) -> dict[str, str]:
+        """Return why workers cannot be used, by address: llmtui is missing there, or has another version. Raises
+        LineError, also if that is so of the scheduler.
+
+        They are asked by a function of Python itself: Dask ends a worker, or the task, that cannot import what it gets.
+        """
+        try:
+            async with asyncio.timeout(CALL_S):
+                there = await self._client.run(
+                    pkgutil.resolve_name, _VERSION, workers=list(addresses), on_error="return"
+                )
+        except Exception as error:
+            raise LineError(f"the scheduler {self.scheduler} does not answer: {_words(error)}") from None
+        try:
+            async with asyncio.timeout(CALL_S):
+                of_scheduler = await self._client.run_on_scheduler(pkgutil.resolve_name, _VERSION)
+        except Exception as error:
+            of_scheduler = error
+        if why := _unfit(of_scheduler):
+            raise LineError(f"the scheduler {self.scheduler} cannot be used: {why}")
+        return {address: why for address, version in there.items() if (why := _unfit(version))}
 
     async def knows(self, address: str) -> bool:
         """Whether the scheduler still has this worker. Raises LineError."""
@@ -106,18 +146,67 @@ class Line:
                     await client.close()
 
 
-def _missing_tls() -> list[str]:
-    """Return the variables of the certificates that the configuration of Dask lacks."""
+def _check_tls(scheduler: str) -> None:
+    """Raise LineError if the certificates that the configuration of Dask names are missing, or cannot be read."""
     import dask.config
 
-    names = [name for name in _TLS if not dask.config.get(f"distributed.comm.tls.{name}", None)]
-    return [f"DASK_DISTRIBUTED__COMM__TLS__{name.upper().replace('.', '__').replace('-', '_')}" for name in names]
+    files = {_variable(name): dask.config.get(f"distributed.comm.tls.{name}", None) for name in _TLS}
+    if missing := [variable for variable, file in files.items() if not file]:
+        raise LineError(f"{scheduler}: no certificates for TLS; set {', '.join(missing)}")
+    ca, cert, key = map(str, files.values())
+    of_ca, of_cert, of_key = files
+    if any("\n" in text for text in (ca, cert, key)):
+        return  # the certificates themselves, in a config file of Dask
+    context = ssl.create_default_context()
+    variables = of_ca
+    try:
+        context.load_verify_locations(ca)
+        variables = f"{of_cert} or {of_key}"
+        context.load_cert_chain(cert, key, password="")  # without one OpenSSL would ask for it at the terminal
+    except OSError as error:  # an SSLError is one
+        raise LineError(f"{scheduler}: {variables} names no usable certificate: {_words(error)}") from None
 
 
-def _words(error: BaseException) -> str:
+def _unfit(version: object) -> str:
+    """Return why a machine with this version of llmtui, or the error of the import, cannot be used; "" if it can."""
+    if version == llmtui.__version__:
+        return ""
+    if isinstance(version, str):
+        return f"llmtui {version} is installed there and {llmtui.__version__} here; install the same version on both"
+    return f"llmtui cannot be imported there ({_words(version)}); install llmtui[cluster] {llmtui.__version__}"
+
+
+def _versions(of: Any) -> dict[str, str]:
+    """Return what Dask says of one machine as texts, without what it does not say."""
+    packages = of.get("packages") if isinstance(of, dict) else None
+    return {str(name): str(version) for name, version in (packages or {}).items() if version}
+
+
+def _variable(name: str) -> str:
+    return f"DASK_DISTRIBUTED__COMM__TLS__{name.upper().replace('.', '__').replace('-', '_')}"
+
+
+def _unreached(error: BaseException) -> str:
+    """Return why there is no connection to a scheduler, by the error and its causes."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+        chain.append(cause)
+    said = " ".join(f"{type(each).__name__} {each}" for each in chain)
+    if "refused" in said:
+        return "the connection is refused; does it run, at this port?"
+    if "gaierror" in said:
+        return "its host is not known"
+    if "WRONG_VERSION_NUMBER" in said or "record layer failure" in said:
+        return "it does not use TLS; start it with --protocol tls"
+    if "SSL" in said or "TLS certificate" in said:
+        return f"its certificate, or ours, is not accepted; are both of the authority in {_variable(_TLS[0])}?"
+    return _words(error)
+
+
+def _words(error: object) -> str:
     """Return an error of Dask in one line."""
     if isinstance(error, TimeoutError) and not str(error):
         return "no answer"
-    cause = error.__cause__
+    cause = getattr(error, "__cause__", None)
     text = str(error) or (str(cause) if cause is not None else "") or type(error).__name__
     return " ".join(text.split())[:300]

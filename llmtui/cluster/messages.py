@@ -48,6 +48,13 @@ class Reach(Ask, frozen=True, tag="reach"):
     port: int
 
 
+class Certify(Ask, frozen=True, tag="certify"):
+    """How large is the error of a TTFT at this load, by the record of `llmtui accuracy` there?"""
+
+    streams: int = 0
+    rate: float = 0.0
+
+
 class Carry(Ask, frozen=True, tag="carry"):
     """Carry out a slice. Slices are numbered; one that was taken is not taken again."""
 
@@ -72,7 +79,7 @@ class End(Ask, frozen=True, tag="end"):
     """End the task."""
 
 
-AnyAsk = Greet | Ping | Reach | Carry | Fetch | Tell | End
+AnyAsk = Greet | Ping | Reach | Certify | Carry | Fetch | Tell | End
 
 
 class Kept(Struct, frozen=True):
@@ -88,7 +95,8 @@ class Answer(Struct, frozen=True):
 
     Times are in ns on the monotonic clock of the other machine. `boot` and `network` say which machine and which
     network it is, "" where the system does not say. `rtts_s` are the times of connections, and `unreached` is why
-    there are none.
+    there are none. `others` counts the tasks of other runs on the same Dask worker. `own_error_s` is a p95 in s, None
+    if it is unknown.
     """
 
     received_ns: int = 0
@@ -100,6 +108,8 @@ class Answer(Struct, frozen=True):
     rtts_s: list[float] = []
     unreached: str = ""
     frames: list[Kept] = []
+    others: int = 0
+    own_error_s: float | None = None
 
 
 encode = msgspec.msgpack.Encoder().encode

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import secrets
 import time
 from collections.abc import Callable
@@ -14,10 +13,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from llmtui.cluster.clocks import AGAIN_S, PINGS, Exchange, Offset, offset_of
+from llmtui.cluster.clocks import Offset
 from llmtui.cluster.line import Line, LineError
-from llmtui.cluster.messages import Answer, AnyAsk, Carry, End, Fetch, Greet, Ping, Reach, Tell
+from llmtui.cluster.messages import Answer, AnyAsk, Carry, End, Fetch, Greet, Tell
 from llmtui.cluster.sealing import SealError, sealed
+from llmtui.cluster.survey import Survey
 from llmtui.cluster.this_machine import boot, network
 from llmtui.load.load_worker import OnPulse, OnSamples
 from llmtui.load.messages import Batch, Begin, Finish, FromWorker, Halt, Pulse, Slice, SliceDone, Step, frame
@@ -33,31 +33,32 @@ KEEP_S = 5.0
 LOST_S = 15.0
 #: How long a worker may take to start the task, in s.
 START_S = 30.0
-_LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1|::|0\.0\.0\.0")
+#: The longest name of a host.
+_MOST_HOST = 255
 _decode = msgspec.msgpack.Decoder(FromWorker).decode
 
 
 class RemoteWorker:
     """One worker of a Dask scheduler. `redact` knows the keys of the run."""
 
-    def __init__(self, line: Line, address: str, redact: Redactor) -> None:
+    def __init__(self, line: Line, address: str, redact: Redactor, lost: str = "") -> None:
         self.address = address
         #: Its host by its own word, and how messages call it.
         self.host = self.name = urlsplit(address).hostname or address
         #: How the newest slice ended, if it was cancelled.
         self.halted = SliceDone(halted=True)
         #: Why it cannot be used any more; "" while it can.
-        self.lost = ""
-        #: How far its clock is ahead.
-        self.offset = Offset()
-        self._rtts_s: dict[tuple[str, int], float] = {}
+        self.lost = lost
+        #: How many other runs measure by the same Dask worker, when it was greeted.
+        self.others = 0
+        #: What is known of it before a turn.
+        self.survey = Survey(self._ask)
         self._line = line
         self._redact = redact
         self._token = ""
         self._future: Any = None
         self._same_machine = self._same_network = False
         self._number = self._acknowledged = 0
-        self._clock_at: float | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Task[None]] = set()
         self._late = False
@@ -67,9 +68,10 @@ class RemoteWorker:
         """None of its processes is on this machine, as far as the engine is concerned."""
         return []
 
-    def rtt_s(self, url: str) -> float:
-        """Return how long a TCP connection from it to a server takes, in s, after `prepare`."""
-        return self._rtts_s.get(_server(url), 0.0)
+    @property
+    def offset(self) -> Offset:
+        """How far its clock is ahead."""
+        return self.survey.offset
 
     async def look(self) -> None:
         """Start the task, unless it runs. If that fails, `lost` says why."""
@@ -84,7 +86,9 @@ class RemoteWorker:
             return self._gone()
         try:
             await self._start()
-            return await self._set_clock() or await self._reach(of.url)
+            await self.survey.certify(of.level, of.workers)
+            failure = await self.survey.set_clock(self.name, same_machine=self._same_machine)
+            return failure or await self.survey.reach(of.url, self.name, same_network=self._same_network)
         except LineError as error:
             if not self.lost:
                 self.lost = str(error)
@@ -144,16 +148,21 @@ class RemoteWorker:
             return
         self._token = secrets.token_hex(6)
         self._number = self._acknowledged = 0
-        self._clock_at = None
+        self.survey.forget_clock()
         self._future = self._line.hold(self.address, self._token)
         until = time.monotonic() + START_S
         while (greeting := await self._ask(Greet())) is None:
             if self._future.status == "error":
                 raise LineError(_task_error(await self._future.exception()))
             if time.monotonic() > until:
-                raise LineError(f"did not start the task within {START_S:g} s: it is busy with other tasks")
+                with contextlib.suppress(Exception):  # else it would start once the worker is free
+                    await self._future.cancel()
+                raise LineError(
+                    f"it did not start within {START_S:g} s: another run, or another task, takes its thread"
+                )
             await asyncio.sleep(0.05)
-        self.host = self.name = greeting.host or self.host
+        self.host = self.name = greeting.host[:_MOST_HOST] or self.host
+        self.others = greeting.others
         self._same_machine = bool(boot()) and greeting.boot == boot()
         self._same_network = self._same_machine and greeting.network == network()
         if self._keeping is None:
@@ -180,42 +189,6 @@ class RemoteWorker:
                     self.lost = "it left the cluster" if gone else why
                     raise LineError(self.lost) from None
                 await asyncio.sleep(FETCH_S)
-
-    # --- Before a slice ---
-
-    async def _set_clock(self) -> Failure | None:
-        """Measure how far its clock is ahead, unless that was done just before. Return why that is not known."""
-        if self._clock_at is not None and time.monotonic() - self._clock_at < AGAIN_S:
-            return None
-        exchanges = []
-        for _ in range(PINGS):
-            sent_ns = time.monotonic_ns()
-            answer = await self._ask(Ping())
-            if answer is not None:
-                exchanges.append(Exchange(sent_ns, answer.received_ns, answer.sent_ns, time.monotonic_ns()))
-        offset = offset_of(exchanges, same_clock=self._same_machine)
-        if offset is None and not self._same_machine:
-            message = f"the clock of worker {self.name} cannot be compared with ours: the line takes longer than 50 ms"
-            return Failure(kind="stopped", message=message)
-        # All processes since one boot of one machine have the same clock, however slow the line is.
-        self.offset, self._clock_at = offset or Offset(), time.monotonic()
-        return None
-
-    async def _reach(self, url: str) -> Failure | None:
-        """Measure the way to the server, unless that was done before. Return why there is none."""
-        host, port = _server(url)
-        if _LOOPBACK.fullmatch(host) and not self._same_network:
-            message = f"worker {self.name} is another machine: {host}:{port} is not the server there"
-            hint = "give the address under which the workers reach it, or start the server so that it listens on one"
-            return Failure(kind="missing", message=message, hint=hint)
-        if (host, port) not in self._rtts_s:
-            answer = await self._ask(Reach(host, port))
-            if answer is not None and answer.rtts_s:
-                self._rtts_s[host, port] = min(answer.rtts_s)
-            elif answer is not None:
-                message = f"worker {self.name} does not reach {host}:{port}: {answer.unreached}"
-                return Failure(kind="missing", message=message, hint="does a firewall stand between them?")
-        return None
 
     # --- A slice ---
 
@@ -277,13 +250,10 @@ class RemoteWorker:
         return Failure(kind="stopped", message=f"worker {self.name} is lost: {why or self.lost}")
 
 
-def _server(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-
-
 def _task_error(error: BaseException | None) -> str:
     """Return why the task did not start, in words."""
     if isinstance(error, ModuleNotFoundError):
         return f"llmtui is missing there, or older ({error}); install the version that runs here"
+    if "deserialization of the task graph" in str(error):
+        return "the scheduler has no llmtui, or another version; install there the version that runs here"
     return " ".join(str(error).split())[:300]

@@ -19,6 +19,7 @@ from llmtui.cluster.messages import (
     OPERATION,
     Answer,
     Carry,
+    Certify,
     End,
     Fetch,
     Greet,
@@ -29,7 +30,7 @@ from llmtui.cluster.messages import (
     decode_terms,
     encode,
 )
-from llmtui.cluster.this_machine import boot, connect_times, network
+from llmtui.cluster.this_machine import boot, connect_times, network, own_error_s
 
 #: The tasks on this Dask worker, by their tokens.
 _hosts: dict[str, Host] = {}
@@ -65,9 +66,17 @@ async def answer(token: str, data: bytes) -> bytes:
         case Ping():
             given = Answer(received_ns=received_ns, sent_ns=time.monotonic_ns())
         case Greet():
-            given = Answer(version=llmtui.__version__, host=socket.gethostname(), boot=boot(), network=network())
+            given = Answer(
+                version=llmtui.__version__,
+                host=socket.gethostname(),
+                boot=boot(),
+                network=network(),
+                others=len(_hosts) - 1,
+            )
         case Reach():
             given = await _reach(ask)
+        case Certify(streams=streams, rate=rate):
+            given = Answer(own_error_s=await asyncio.to_thread(own_error_s, streams, rate))
         case Fetch():
             given = host.fetch(ask)
         case Carry() | Tell() | End():

@@ -1,4 +1,4 @@
-"""Which machine and which network this process is on, and how long a connection from here takes."""
+"""Which machine and which network this process is on, how long a connection from here takes, and its own error."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import os
 import socket
 import time
 from pathlib import Path
+
+from llmtui.servers.machine_identity import machine_identity
+from llmtui.store import accuracy_record
 
 #: Connections of which the fastest counts, and how long each may take, in s.
 CONNECTIONS = 5
@@ -38,3 +41,10 @@ def connect_times(host: str, port: int) -> list[float]:
             connection.connect(address[4])
             times.append((time.monotonic_ns() - began) / 1e9)
     return times
+
+
+def own_error_s(streams: int, rate: float) -> float | None:
+    """Return the p95 of the error of a TTFT at this load, in s, by the newest record of `llmtui accuracy` here."""
+    record = accuracy_record.newest(machine_identity())
+    level = record.level_for(streams=streams, rate=rate) if record is not None else None
+    return level.ttft_s.p95 if level is not None else None

@@ -53,12 +53,12 @@ class Coordinator:
             text = f"launches = {run.config.launches} changes nothing: llmtui launches none of these servers"
             run.add_note(Note(text=text, level="warning"))
         self._load_notes.begin()
-        self._workers.begin()
         if text := slots_note(run.plan):
             run.add_note(Note(text=text, level="warning"))
         await begin_power(run)
         sampler = asyncio.create_task(sample_servers(run.backends, run.emit))
         try:
+            await self._workers.begin()
             while not run.stopping:
                 backend_runs = [] if run.paused else self._next()
                 if backend_runs:

@@ -88,6 +88,7 @@ async def take_turn(
             talks_full=done.talks_full,
             worker_cpu=round((done.busiest_cpu_s or done.cpu_s) / done.elapsed_s, 2) if done.elapsed_s else None,
             workers=of.workers,
+            by_worker=done.by_worker,
             foreign_cpu=foreign,
             server_cpu=server_cpu,
             steal=changed.steal,

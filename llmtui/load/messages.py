@@ -8,7 +8,19 @@ from collections.abc import Iterator
 import msgspec
 
 from llmtui.load.prompts import Template
-from llmtui.model import Backend, Calibration, Failure, Iteration, Level, Prompts, RunConfig, Share, Struct, TraceTurn
+from llmtui.model import (
+    Backend,
+    Calibration,
+    Failure,
+    Iteration,
+    Level,
+    Prompts,
+    RunConfig,
+    Share,
+    Struct,
+    TraceTurn,
+    WorkerFigures,
+)
 
 #: The longest frame; a batch of answers with all their arrivals takes some MB.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
@@ -131,7 +143,8 @@ class SliceDone(Message, frozen=True, tag="done"):
     slice ended early or must not be compared: of kind "stopped" if the server is not at fault.
 
     `counted` requests of the window have ended. Of several `workers`, `cpu_s` is the sum and `busiest_cpu_s` the most
-    that one of them used, and `windows` has the window of each by its number, from 1 on.
+    that one of them used, and `windows` has the window of each by its number, from 1 on. `by_worker` has figures of
+    each worker of a cluster.
     """
 
     window_from_s: float | None = None
@@ -146,6 +159,7 @@ class SliceDone(Message, frozen=True, tag="done"):
     workers: int = 1
     busiest_cpu_s: float = 0.0
     windows: dict[int, tuple[float, float]] = {}
+    by_worker: list[WorkerFigures] = []
 
 
 #: What a worker says about the course of its slice, when there are several.

@@ -8,6 +8,7 @@ from llmtui.model.base import Outside, Own, Struct
 from llmtui.model.objectives import Objective
 from llmtui.model.power import Power
 from llmtui.model.sample import DISTURBED_CORES, Failure, Iteration, Phase, Stamp, TokenSource
+from llmtui.model.workers import WorkerFigures
 
 #: Where in a turn a request was sent: before the window, in it, or after it, while answers of the window still arrive.
 Share = Literal["settling", "window", "tail"]
@@ -99,7 +100,7 @@ class Turn(Struct, frozen=True):
     history would not have fitted into the context. `power` is of the window.
 
     `workers` processes sent the requests. `worker_cpu` is the share of a core that one of them used, the busiest of
-    several.
+    several. `by_worker` has figures of each worker of a cluster; of processes of one machine it has none.
     """
 
     run: Own
@@ -190,6 +191,7 @@ class Turn(Struct, frozen=True):
     power: Power | None = None
     workers: int = 1
     cpu_limited: float = 0.0
+    by_worker: list[WorkerFigures] = []
 
     @property
     def short(self) -> bool:

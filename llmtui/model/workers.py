@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from llmtui.model.base import Struct
+from llmtui.model.base import Outside, Struct
 
 
 class Workers(Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,3 +24,22 @@ class Workers(Struct, frozen=True, forbid_unknown_fields=True):
     def given(self) -> bool:
         """Whether they are other than those that a load has by default."""
         return self != Workers()
+
+
+class WorkerFigures(Struct, frozen=True):
+    """What one worker of a cluster did in a turn, and how far its figures can be trusted.
+
+    `worker` is its number in the turn, which its requests have too, 0 if it is alone; `name` is how messages call it.
+    `requests` of it are in the window, and `ttft_s` is the median of the good ones. `connect_s` is how long the fastest
+    of five TCP connections from there to the server took, measured once in a run. Its clock is known to within
+    `clock_within_s`. `own_error_s` is the p95 of the error of a TTFT by the record of `llmtui accuracy` on that
+    machine at this load, None without such a record.
+    """
+
+    worker: int
+    name: Outside
+    requests: int = 0
+    ttft_s: float | None = None
+    connect_s: float | None = None
+    clock_within_s: float = 0.0
+    own_error_s: float | None = None

@@ -35,6 +35,13 @@ _PERCENTILES: dict[str, tuple[float, float]] = {
     "n": (1, RANGES["turn"][1]),
     **dict.fromkeys(("p50", "p90", "p95", "p99"), RANGES["latency_s"]),
 }
+#: The longest name of a worker: that of a host, and a port.
+_MAX_NAME = 300
+_WORKER: dict[str, tuple[float, float]] = {
+    "worker": (0, MAX_LEVEL),
+    "requests": (0, RANGES["turn"][1]),
+    **dict.fromkeys(("ttft_s", "connect_s", "clock_within_s", "own_error_s"), RANGES["latency_s"]),
+}
 _CHECKED = tuple(name for name in RANGES if name not in chunks.OF_TURN and name in chunks.DEFAULTS)
 
 
@@ -82,6 +89,9 @@ def turn_of(row: sqlite3.Row, run: str, names: Collection[str], levels: int, *, 
         raise ValueError("the backlog of a turn is not a number of requests")
     if not all(len(counts) == 3 and min(counts) >= 0 for counts in turn.objectives.values()):
         raise ValueError("an objective of a turn does not have three numbers of requests")
+    for worker in turn.by_worker:
+        validate.text(worker.name, "the name of a worker", _MAX_NAME)
+        check_ranges(worker, _WORKER)
     check_texts(turn)
     return turn
 

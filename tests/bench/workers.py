@@ -1,6 +1,10 @@
 """How many arrivals a second do two workers carry, compared with one?
 
     python -m tests.bench.workers [--rates 4000 8000 ...] [--seconds 4] [--rounds 3]
+    python -m tests.bench.workers --pin [--rates 2000] [--rounds 12] [--busy 1]
+
+`--pin` asks something else: is one worker more accurate if it is kept away from the cores of a local server? See
+tests/bench/pinned_worker.py.
 
 A server takes processor time too. So each worker shares a core with a server of its own, which replays a prepared
 answer: one worker and one server on the first core, with the second core idle, against two of each on both. A worker is
@@ -23,7 +27,7 @@ import socket
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import psutil
@@ -60,8 +64,8 @@ class Row(Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def servers(number: int, rate: int, cores: tuple[int, int]) -> Iterator[tuple[str, list[Replay]]]:
-    """Run replay servers on one port, each on its core; their logs are in the list once the block has ended."""
+def servers(number: int, rate: int, cores: Sequence[int | None]) -> Iterator[tuple[str, list[Replay]]]:
+    """Run replay servers on one port, each on its core or (None) on any; their logs are in the list at the end."""
     log: list[Replay] = []
     with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -72,8 +76,12 @@ def servers(number: int, rate: int, cores: tuple[int, int]) -> Iterator[tuple[st
         argv = [sys.executable, "-P", "-m", "tests.bench.replay_server", "--step-us", str(_STEP_US)]
         argv += ["--port", str(port), "--rate", str(rate * number), "--streams", str(places)]
         started = [
-            subprocess.Popen([*argv, "--core", str(cores[place])], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            for place in range(number)
+            subprocess.Popen(
+                [*argv, *(["--core", str(core)] if core is not None else [])],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            for core in cores[:number]
         ]
         try:
             for server in started:
@@ -88,14 +96,15 @@ def servers(number: int, rate: int, cores: tuple[int, int]) -> Iterator[tuple[st
                 server.wait()
 
 
-async def turn(of: Slice, cores: tuple[int, int], crew: Crew) -> tuple[list[Iteration], SliceDone, float]:
-    """Carry out a turn with each worker on its core. Return its samples, its end, and what this process used (s)."""
+async def turn(of: Slice, cores: Sequence[int | None], crew: Crew) -> tuple[list[Iteration], SliceDone, float]:
+    """Carry out a turn with each worker on its core, or (None) on any. Return its samples, its end, and what this
+    process used (s)."""
     samples: list[Iteration] = []
     pinned = set[int]()
 
     def pin(_: object) -> None:
         for pid, core in zip(crew.pids, cores, strict=False):
-            if pid not in pinned:
+            if pid not in pinned and core is not None:
                 pinned.add(pid)
                 os.sched_setaffinity(pid, {core})
 
@@ -107,11 +116,20 @@ async def turn(of: Slice, cores: tuple[int, int], crew: Crew) -> tuple[list[Iter
     return samples, done, sum(psutil.Process().cpu_times()[:2]) - before
 
 
-async def measure(workers: int, rate: int, seconds: float, cores: tuple[int, int]) -> Row:
-    """Measure a number of workers at one rate of each server."""
+async def measure(
+    workers: int,
+    rate: int,
+    seconds: float,
+    cores: Sequence[int | None],
+    server_cores: Sequence[int | None] | None = None,
+) -> Row:
+    """Measure a number of workers at one rate of each server; the servers are on the cores of the workers, or others.
+
+    None in place of a core is any core.
+    """
     streams = STREAMS * workers
     requests = max(2 * streams, round(workers * rate * seconds / TOKENS))
-    with servers(workers, rate, cores) as (url, log):
+    with servers(workers, rate, server_cores or cores) as (url, log):
         backend, config = Backend(name="a", url=url, model="m"), RunConfig(max_tokens=TOKENS, timeout_s=60)
         request = dialect_for(backend).request(backend, config, f"{PLACEHOLDER}\nhi", "m")
         of = Slice(
@@ -190,17 +208,25 @@ def reach(rows: list[Row]) -> float:
 def main() -> None:
     """Measure one worker and two at every rate, by turns, and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--rates", nargs="+", type=int, default=list(RATES))
+    parser.add_argument("--rates", nargs="+", type=int, help="of one server, in tokens/s")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each rate")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, help="3, or 12 with --pin")
+    parser.add_argument("--pin", action="store_true", help="one worker, away from the server's core or anywhere")
+    parser.add_argument("--busy", type=int, default=1, help="processes that compute beside the server, with --pin")
     options = parser.parse_args()
     cores = two_cores()
+    if options.pin:
+        from tests.bench.pinned_worker import compare  # which needs this module
+
+        compare(options.rates or [2000], options.seconds, options.rounds or 12, options.busy, cores)
+        return
+    rates = options.rates or list(RATES)
     print(heading(f"one worker and two, each on a core with a replaying server, {STREAMS} streams each"))
     print(f"{'workers':>7}{'rate':>8}{'arrivals/s':>12}{'n':>9}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}", end="")
     print(f"{'together':>10}{'worker us':>11}{'engine us':>11}")
     rows: dict[int, list[Row]] = {1: [], 2: []}
-    for rate in options.rates:
-        for _ in range(options.rounds):
+    for rate in rates:
+        for _ in range(options.rounds or 3):
             for workers, of in rows.items():
                 row = asyncio.run(measure(workers, rate, options.seconds, cores))
                 of.append(row)
@@ -210,7 +236,12 @@ def main() -> None:
                 )
     one, two = reach(rows[1]), reach(rows[2])
     print(f"one worker carries {one:.0f} arrivals/s, two carry {two:.0f}: {two / one:.2f} times as many")
-    if max(row.coalesced for of in rows.values() for row in of if row.rate == options.rates[0]) >= 0.02:
+    for rate in rates:
+        pairs = [[row.sent for row in of if row.rate == rate] for of in rows.values()]
+        ratios = [b / a for a, b in zip(*pairs, strict=True)]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}, n = {len(ratios)}"
+        print(f"at {rate} of each server two send {statistics.median(ratios):.2f} times as many ({spread})")
+    if max(row.coalesced for of in rows.values() for row in of if row.rate == rates[0]) >= 0.02:
         print("the machine is busy: tokens are read together even at the lowest rate, so this says nothing")
     cpu = [statistics.median(row.worker_us for row in of) for of in rows.values()]
     print(f"processor time of a worker per arrival: {cpu[0]:.1f} us with one, {cpu[1]:.1f} us with two")

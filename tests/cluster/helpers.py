@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import importlib.util
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,7 +19,7 @@ import pytest
 
 from llmtui.cluster.crew import ClusterCrew
 from llmtui.load.messages import Slice, SliceDone
-from llmtui.model import Iteration, Workers
+from llmtui.model import Backend, Iteration, Workers
 from llmtui.text import Redactor
 
 #: Skips what needs the extra.
@@ -28,18 +27,62 @@ needs_dask = pytest.mark.skipif(
     importlib.util.find_spec("distributed") is None or importlib.util.find_spec("cryptography") is None,
     reason="needs the extra: pip install llmtui[cluster]",
 )
+#: The key of each of the two workers of the fixture `cluster`, in this variable of its environment.
+KEY = "CLUSTER_TEST_KEY"
+KEYS = ("sk-theirs-9876543210", "sk-slow-5647382910")
+#: How often a turn is taken on a busy machine.
+TRIES = 5
 START_S = 60.0
 GONE_S = 10.0
 
 
-@dataclasses.dataclass
 class Dask:
-    """A running cluster. `environ` has its certificates, for those who connect."""
+    """A scheduler and its workers, in `folder`. `environ` has the certificates, for those who connect.
 
-    address: str
-    scheduler: subprocess.Popen[bytes]
-    workers: list[subprocess.Popen[bytes]]
-    environ: dict[str, str]
+    `restore` starts what does not run; `close` leaves no process behind.
+    """
+
+    def __init__(self, folder: Path, *, tls: bool = True, host: str = "127.0.0.1") -> None:
+        self.address = ""
+        self.environ = certificates(folder) if tls else {}
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self._folder = folder
+        self._where = ("--host", f"{'tls' if tls else 'tcp'}://{host}", "--port", "0")
+        self._log = (folder / "dask.log").open("wb")
+        self._scheduler: subprocess.Popen[bytes] | None = None
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._registered = 0
+
+    @property
+    def scheduler(self) -> subprocess.Popen[bytes]:
+        """The process of the scheduler."""
+        assert self._scheduler is not None
+        return self._scheduler
+
+    def restore(self, workers: Sequence[Mapping[str, str]], within: Sequence[Sequence[str]] = ()) -> None:
+        """Start the scheduler and the workers that do not run, each with more variables. The command of worker i begins
+        with `within[i]`."""
+        if self._scheduler is None or self._scheduler.poll() is not None:
+            self._end(self.workers)
+            self.workers.clear()
+            file = self._folder / f"scheduler-{len(self._started)}.json"
+            self._scheduler = self._start("dask_scheduler", *self._where, "--scheduler-file", str(file))
+            self.address = written(file)
+        for place, environ in enumerate(workers):
+            if place == len(self.workers) or self.workers[place].poll() is not None:
+                self.workers[place : place + 1] = [self.start_worker(environ, *within[place : place + 1])]
+        self.wait_registered()
+
+    def start_worker(self, environ: Mapping[str, str], within: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Start one more worker; `wait_registered` waits until the scheduler has it."""
+        self._registered += 1
+        options = ("--nthreads", "1", "--no-nanny", "--local-directory", str(self._folder))
+        return self._start("dask_worker", self.address, *options, environ=environ, within=within)
+
+    def wait_registered(self) -> None:
+        """Wait until the scheduler has all workers that were started."""
+        log = self._folder / "dask.log"
+        wait(lambda: log.read_bytes().count(b"Register worker") >= self._registered)
 
     def measuring(self) -> list[psutil.Process]:
         """The measuring processes of all workers."""
@@ -49,6 +92,26 @@ class Dask:
                 children = psutil.Process(worker.pid).children()
                 found += [child for child in children if "llmtui.load.worker" in child.cmdline()]
         return found
+
+    def close(self) -> None:
+        """End all processes."""
+        self._end(reversed(self._started))
+        self._log.close()
+
+    def _start(
+        self, program: str, *words: str, environ: Mapping[str, str] | None = None, within: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        command = [*within, sys.executable, "-P", "-m", f"distributed.cli.{program}", *words, "--no-dashboard"]
+        env = {**os.environ, **self.environ, **(environ or {})}
+        process = subprocess.Popen(command, env=env, stdout=self._log, stderr=self._log, cwd=self._folder)
+        self._started.append(process)
+        return process
+
+    @staticmethod
+    def _end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def certificates(folder: Path) -> dict[str, str]:
@@ -86,44 +149,22 @@ async def dask(
     workers: int = 2,
     *,
     tls: bool = True,
-    environ: dict[str, str] | None = None,
     within: Sequence[Sequence[str]] = (),
     host: str = "127.0.0.1",
 ) -> AsyncIterator[Dask]:
-    """Start a scheduler and workers; `environ` is for the workers only. The command of worker i begins with
-    `within[i]`. At the end none of the processes is left."""
-    security = certificates(folder) if tls else {}
-    base = {**os.environ, **security}
-    file = folder / "scheduler.json"
-    scheme = "tls" if tls else "tcp"
-    log = (folder / "dask.log").open("wb")
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(program: str, *words: str, env: dict[str, str], prefix: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-        command = [*prefix, sys.executable, "-P", "-m", f"distributed.cli.{program}", *words, "--no-dashboard"]
-        process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=folder)
-        started.append(process)
-        return process
-
+    """Start a scheduler and workers: see Dask. At the end none of the processes is left."""
+    cluster = Dask(folder, tls=tls, host=host)
     try:
-        where = ("--host", f"{scheme}://{host}", "--port", "0", "--scheduler-file", str(file))
-        scheduler = start("dask_scheduler", *where, env=base)
-        address = await asyncio.to_thread(written, file)
-        options = ("--nthreads", "1", "--no-nanny", "--local-directory", str(folder))
-        running = [
-            start(
-                "dask_worker", address, *options, env=base | (environ or {}),
-                prefix=within[number] if number < len(within) else (),
-            )
-            for number in range(workers)
-        ]  # fmt: skip
-        await asyncio.to_thread(wait, lambda: (folder / "dask.log").read_bytes().count(b"Register worker") >= workers)
-        yield Dask(address, scheduler, running, security)
+        await asyncio.to_thread(cluster.restore, [{}] * workers, within)
+        yield cluster
     finally:
-        for process in reversed(started):
-            process.kill()
-            process.wait()
-        log.close()
+        cluster.close()
+
+
+def with_key(of: Slice, key: str) -> Slice:
+    """A slice whose requests have this key."""
+    backend = Backend(name="a", url=of.backend.url, api_key=key)
+    return msgspec.structs.replace(of, backend=backend, headers=of.headers | {"Authorization": f"Bearer {key}"})
 
 
 class Watched:
@@ -132,7 +173,7 @@ class Watched:
     def __init__(self, cluster: Dask, redact: Redactor) -> None:
         self.notes: list[str] = []
         self.samples: list[Iteration] = []
-        self.crew = ClusterCrew(Workers(scheduler=cluster.address), redact, self.notes.append)
+        self.crew = ClusterCrew(Workers(scheduler=cluster.address), redact, lambda note: self.notes.append(note.text))
 
     async def run(self, of: Slice, on_pulse: object = None) -> SliceDone:
         """Carry out a slice with all workers."""
@@ -140,6 +181,14 @@ class Watched:
         workers = await self.crew.size(of.level)
         of = msgspec.structs.replace(of, workers=workers)
         return await self.crew.run(of, self.samples.extend, on_pulse or (lambda _: None))  # type: ignore[arg-type]
+
+    async def run_whole(self, of: Slice) -> SliceDone:
+        """The same again, if llmtui itself was stopped meanwhile: the machine was busy."""
+        for _ in range(TRIES):
+            done = await self.run(of)
+            if done.error is None or "was stopped for" not in done.error.message:
+                break
+        return done
 
 
 @contextlib.asynccontextmanager

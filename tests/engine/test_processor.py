@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.engine.watch.processor import processor_name
 from llmtui.engine.watch.unseen import DEVICE, HOST, unseen
 from llmtui.model import RunConfig
 from llmtui.servers import base, sysctl
+from llmtui.servers.processor import processor_name
 
 PI = """\
 processor\t: 0

@@ -144,6 +144,7 @@ _HOSTILE: dict[str, Any] = {
     "buckets": {"latency": [5, -1]},
     "error": {"kind": "worse", "message": ""},
     "power": {"meters": ["package-0"], "joules": -1.0},
+    "by_worker": [{"worker": 1, "name": "node1", "connect_s": -1.0}],
 }
 
 

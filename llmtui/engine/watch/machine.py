@@ -5,17 +5,16 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
-import platform
 from pathlib import Path
 
-import llmtui
+import msgspec
+
 from llmtui.engine.watch.conditions import governor, load_1m
 from llmtui.engine.watch.cpu_time import Reading, cores_of_others, read_counters
-from llmtui.engine.watch.processor import processor_name
 from llmtui.engine.watch.unseen import unseen
 from llmtui.model import Machine
-from llmtui.servers.base import allowed_cores
 from llmtui.servers.cgroup import cpu_limit
+from llmtui.servers.machine_identity import machine_identity
 
 
 def own_processes() -> list[int]:
@@ -28,13 +27,9 @@ def describe_machine(before: Reading | None = None) -> Machine:
 
     With a reading from `before`, `foreign_cpu` is what others used since then.
     """
-    return Machine(
-        cpu=processor_name(),
-        cores=allowed_cores(),
+    return msgspec.structs.replace(
+        machine_identity(),
         memory_bytes=_memory_bytes(),
-        os=f"{platform.system()} {platform.release()}",
-        python=platform.python_version(),
-        llmtui=llmtui.__version__,
         gpu=_gpu(),
         governor=governor(),
         load_1m=load_1m(),

@@ -16,6 +16,8 @@ from llmtui.ui.views.power import power_facts
 
 #: The most lines of the facts of a turn.
 _MOST_LINES = 8
+#: The most characters of the name of a worker.
+_MOST_NAME = 40
 #: How an objective is called, by its key.
 _TITLES: Mapping[str, str] = {"ttft": "TTFT", "tpot": "TPOT", "latency": "latency"}
 
@@ -49,6 +51,7 @@ def turn_facts(turn: Turn, slo: Slo | None = None, talks: bool = True) -> list[s
         if (of := turn.percentiles.get(quantity)) is not None:  # type: ignore[call-overload]
             facts.append(_percentiles(title, of))
     facts += _queue(turn)
+    facts += _workers(turn)
     facts += power_facts(turn.power)
     if turn.window_s is not None:
         facts.append(f"window {figure(turn.window_s, 's')}")
@@ -118,6 +121,21 @@ def _queue(turn: Turn) -> list[str]:
         facts.append(f"{figure(turn.waiting_s, 's')} waiting for the cap")
     if turn.scheduled_latency_s is not None:
         facts.append(f"latency since due {figure(turn.scheduled_latency_s, 's')}")
+    return facts
+
+
+def _workers(turn: Turn) -> list[str]:
+    """What each worker of a cluster measured, how far it is from the server, and its own error."""
+    facts = []
+    for worker in turn.by_worker:
+        figures = [plural(worker.requests, "request")]
+        if worker.ttft_s is not None:
+            figures.append(f"TTFT p50 {figure(worker.ttft_s, 's')}")
+        if worker.connect_s is not None:
+            figures.append(f"a connection {figure(worker.connect_s, 's')}")
+        if worker.own_error_s is not None:
+            figures.append(f"own error {figure(worker.own_error_s, 's')} (p95)")
+        facts.append(f"worker {sanitize(worker.name, _MOST_NAME)}: {', '.join(figures)}")
     return facts
 
 
