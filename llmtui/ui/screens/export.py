@@ -223,14 +223,22 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
             self._show_message(("no such home folder", "bad"))
             return
         choice, replace = self._choice, self._asked == (path, self._choice)
+        if choice.lacking or not choice.takes_long(self._view.run_view):
+            # A report of many levels has figures that take a second or two.
+            self._show_message(("writing ...", "dim"))
+            self.call_after_refresh(self._write_at_once, choice, path, replace)
+            return
         with self._reported(path, choice):
-            if choice.lacking or not choice.takes_long(self._view.run_view):
-                write(self._view.run_view, choice, path, replace=replace)
-                self.dismiss(path.absolute())
-                return
             self._long = Long(self._view.run_view, choice.format)
             writing = self._write_long(self._long, choice, path, path.absolute(), replace)
             self.run_worker(writing, name="export", exit_on_error=False)
+
+    def _write_at_once(self, choice: Choice, path: Path, replace: bool) -> None:
+        """Write a file, unless the dialog has been closed meanwhile."""
+        if self.is_current:
+            with self._reported(path, choice):
+                write(self._view.run_view, choice, path, replace=replace)
+                self.dismiss(path.absolute())
 
     async def _write_long(self, long: Long, choice: Choice, path: Path, absolute: Path, replace: bool) -> None:
         """Write a file that takes long in a thread, and say how far it is."""
