@@ -191,7 +191,8 @@ def run_there(engine: RemoteEngine, files: dict[str, Path | None], *, quiet: boo
     with contextlib.closing(source):
         code = run_as_text(plan, files, quiet=quiet, limits=limits, engine=engine, source=source)
     if not quiet:
-        report(f"run {plan.run} is in the history of {engine.machine.host}")
+        again = engine.machine.show_words(plan.run, engine.store)
+        report(f"run {plan.run} was on {engine.machine.host}; to see it again: {again}")
     return code
 
 

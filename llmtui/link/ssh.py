@@ -99,6 +99,12 @@ class OtherMachine(Struct, frozen=True):
         words = [f"{self.host}:{run}"] if plain else ["--on", self.host, run]
         return shlex.join([*words, *(["--on-command", self.program] if self.program != "llmtui" else [])])
 
+    def show_words(self, run: str, store: str) -> str:
+        """Return the command that shows a run of the history `store` ("": the usual one) there."""
+        program = ["--on-command", self.program] if self.program != "llmtui" else []
+        words = ["llmtui", "show", "--on", self.host, *program, run]
+        return shlex.join([*words, *(["--store", store] if store else [])])
+
     def command(self, *, again: bool = False) -> list[str]:
         """Return the command that opens a line. `again`: without questions."""
         ssh = shlex.split(os.environ.get(ENVIRONMENT, "")) or ["ssh"]

@@ -81,7 +81,8 @@ def test_run_prints_there_and_writes_here(far: OtherMachine, tmp_path: Path) -> 
     command = far.command("run", str(config(tmp_path, 3)), "--csv", str(table), "--fail-if", "latency_p50>60")
     done = subprocess.run(command, env=far.env, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"is in the history of {HOST}" in done.stderr
+    *_, last = done.stderr.splitlines()
+    assert last.startswith("llmtui: run ") and f"; to see it again: llmtui show --on {HOST} --on-command " in last
     assert [row["backend"] for row in csv.DictReader(table.open())] == ["one", "two"]
     assert not (far.folder / "here.db").exists()
     assert left(far) == []
@@ -107,6 +108,26 @@ def test_a_refusal_of_the_other_machine_has_its_exit_code(far: OtherMachine, tmp
         done = subprocess.run(far.command("run", *words), env=far.env, capture_output=True, text=True, timeout=60)
         assert done.returncode == 2
         assert done.stderr.startswith(sentence), done.stderr
+    assert left(far) == []
+
+
+def test_a_run_that_was_stopped_is_resumed_there_with_the_config_of_this_machine(
+    far: OtherMachine, tmp_path: Path
+) -> None:
+    path = config(tmp_path, 12, itl_ms=8)
+    command = far.command("run", str(path))
+    with subprocess.Popen(command, env=far.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("one"):
+                break
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    command = far.command("resume", "last", "--text", "--config", str(path))
+    done = subprocess.run(command, env=far.env, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr
+    assert len({(i.backend, i.iteration) for i in stored(far, "last") if i.phase == "measured"}) == 2 * 12
     assert left(far) == []
 
 

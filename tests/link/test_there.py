@@ -110,6 +110,16 @@ def test_another_version_that_cannot_says_how_else(tmp_path: Path, monkeypatch: 
             cli.main(list(words), prog_name="llmtui", standalone_mode=False)
 
 
+def test_a_full_disk_there_is_said(
+    history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history.write_bytes(b"")
+    machine_of(tmp_path, monkeypatch, f"trap '' XFSZ; ulimit -f 0; {HERE}")
+    assert llmtui_code("history", "--on", "far") == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"llmtui: far: the disk of the history {history} failed or is full"), err
+
+
 def test_control_c_ends_a_check_there(short_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine_of(tmp_path, monkeypatch)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_path))
