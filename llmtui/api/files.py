@@ -32,7 +32,7 @@ _TURN_LINE = frozenset({"type", "level_title", "streams", "rate", "cap"})
 _UNKNOWN_IN_LINES = frozenset(
     {"framework", "language", "model", "weights", "version", "threads", "slots", "start", "state", "reason"}
     | {"created_utc", "load_s", "launches", "load_median_s", "load_min_s", "load_max_s"}
-    | {"level_max_tokens", "level_prompt_tokens"}
+    | {"level_max_tokens", "level_prompt_tokens", "grid_backend", "grid_model", "grid_threads", "grid_args"}
 )
 
 
@@ -77,6 +77,7 @@ def _of_document(file: Path, data: bytes) -> Run:
         load=record.load or Load(),
         slo=record.slo or Slo(),
         prompts=record.prompts or Prompts(),
+        variants=record.variants,
     )
     iterations = [i for each in record.backends for i in each.iterations]
     view = _view(plan, record.machine, [each.state for each in record.backends], iterations, record.turns)

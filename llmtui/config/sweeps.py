@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -15,20 +16,23 @@ import msgspec
 
 from llmtui.config.errors import ConfigError, show, suggestion
 from llmtui.config.loads import MAX_LEVELS
+from llmtui.config.named_secrets import named_secrets
 from llmtui.config.own_server_checks import MAX_THREADS
 from llmtui.config.places import Place
-from llmtui.model import Backend, Cells, Load, Plan, Prompts, Struct
+from llmtui.model import Backend, Cells, Load, Plan, Prompts, Struct, Variant
 from llmtui.model.mixes import MOST_TOKENS
 from llmtui.text import sanitize
 
 #: The longest name of a backend, in characters.
 _NAME_CHARS = 40
+#: Where the words of `args` go in `launch` and `env`; without it at the end of `launch`.
+_ARGS = "{args}"
 
 
 class Sweep(Struct, frozen=True, forbid_unknown_fields=True):
     """One table of a grid, or all of them together: the values of each setting that is varied.
 
-    `args` are words that a backend's `launch` ends with.
+    `args` are words that go into a backend's `launch` or `env`, where these have {args}, else at the end of `launch`.
     """
 
     max_tokens: list[int] = []
@@ -110,7 +114,7 @@ def check_cells(load: Load, place: Place) -> None:
         raise ConfigError(f"{place}: {levels} levels, of loads and lengths; a run has at most {MAX_LEVELS}")
 
 
-class _Variant(NamedTuple):
+class _Choice(NamedTuple):
     """One value of a setting of a server, and how it is named."""
 
     key: str
@@ -125,19 +129,28 @@ def with_variants(plan: Plan, sweep: Sweep, place: Place, most: int) -> Plan:
     may be at most this many backends.
     """
     settings = {key: getattr(sweep, key) for key in ("model", "threads", "args") if getattr(sweep, key)}
+    if "args" not in settings and (asks := next((b for b in plan.backends if _ARGS in b.launch), None)) is not None:
+        raise ConfigError(
+            f"{place.key('args')}: launch of {sanitize(asks.name)!r} has {_ARGS}, and no grid lists any; add args = "
+            f"[[]] to a [[sweep]], or remove {_ARGS}"
+        )
     if not settings:
         return plan
     for key in settings:
         if not any(_takes(backend, key) for backend in plan.backends):
             raise ConfigError(f"{place.key(key)}: {_NO_USE[key]}")
     backends: list[Backend] = []
+    variants: dict[str, Variant] = {}
     for backend in plan.backends:
         varied = {key: values for key, values in settings.items() if _takes(backend, key)}
-        for variant in itertools.product(*(_variants(key, values) for key, values in varied.items())):
-            backends.append(_varied(backend, variant, {one.name for one in backends}))
+        for choices in itertools.product(*(_choices(key, values) for key, values in varied.items())):
+            backends.append(_varied(backend, choices, {one.name for one in backends}))
+            if choices:
+                of: dict[str, Any] = {one.key: one.value for one in choices}
+                variants[backends[-1].name] = Variant(of=backend.name, **of)
     if len(backends) > most:
         raise ConfigError(f"{place}: {len(backends)} backends; a run compares at most {most}")
-    return msgspec.structs.replace(plan, backends=backends)
+    return msgspec.structs.replace(plan, backends=backends, variants=variants)
 
 
 _NO_USE = {
@@ -149,9 +162,9 @@ _NO_USE = {
 
 def _takes(backend: Backend, key: str) -> bool:
     """Whether a setting can be changed for a backend."""
-    if key == "args":
-        return bool(backend.launch)
     texts = (*backend.launch, *backend.env.values())
+    if key == "args":
+        return bool(backend.launch) or _has_args(backend)
     if key == "threads":
         return backend.on_shared_file or any("{threads}" in text for text in texts)
     if backend.launch:
@@ -159,22 +172,44 @@ def _takes(backend: Backend, key: str) -> bool:
     return backend.on_shared_file or backend.protocol != "custom"
 
 
-def _variants(key: str, values: list[Any]) -> Iterator[_Variant]:
+def _choices(key: str, values: list[Any]) -> Iterator[_Choice]:
     for value in values:
         if key == "args":
-            yield _Variant(key, value, " ".join(value))
+            # A name is shown everywhere, so it has no keys.
+            secrets = named_secrets(value)
+            yield _Choice(key, value, " ".join(word for word in value if not any(one in word for one in secrets)))
         elif key == "threads":
-            yield _Variant(key, value, f"threads={value}")
+            yield _Choice(key, value, f"threads={value}")
         else:
-            yield _Variant(key, value, os.path.basename(value).removesuffix(".gguf"))
+            yield _Choice(key, value, os.path.basename(value).removesuffix(".gguf"))
 
 
-def _varied(backend: Backend, variant: tuple[_Variant, ...], taken: set[str]) -> Backend:
-    changes: dict[str, Any] = {one.key: one.value for one in variant}
+def _varied(backend: Backend, choices: tuple[_Choice, ...], taken: set[str]) -> Backend:
+    changes: dict[str, Any] = {one.key: one.value for one in choices}
     if "args" in changes:
-        changes["launch"] = [*backend.launch, *changes.pop("args")]
-    words = " ".join(one.words for one in variant if one.words)
+        changes |= _with_args(backend, changes.pop("args"))
+    words = " ".join(one.words for one in choices if one.words)
     return msgspec.structs.replace(backend, name=_name(backend.name, words, taken), **changes)
+
+
+def _with_args(backend: Backend, words: list[str]) -> dict[str, Any]:
+    """Return the settings of a backend with these words in the place of {args}, or at the end of `launch`.
+
+    {args} that is a whole word of `launch` becomes as many words as there are. In a longer text, such as the command
+    line of a shell, they are quoted for a shell.
+    """
+    quoted = shlex.join(words)
+    launch: list[str] = []
+    for word in backend.launch:
+        launch += words if word == _ARGS else [word.replace(_ARGS, quoted)]
+    env = {name: value.replace(_ARGS, quoted) for name, value in backend.env.items()}
+    if not _has_args(backend):
+        launch += words
+    return {"launch": launch, "env": env, "secrets": [*backend.secrets, *named_secrets(words)]}
+
+
+def _has_args(backend: Backend) -> bool:
+    return any(_ARGS in text for text in (*backend.launch, *backend.env.values()))
 
 
 def _name(name: str, words: str, taken: set[str]) -> str:

@@ -34,6 +34,7 @@
     others          other servers of this machine: `framework`, `url`, `models`
     accuracy        the newest record of `llmtui accuracy` on this machine (llmtui.model.accuracy), null without one
     prompts         `[prompts]` with the `facts` of its file; only if requests have prompts of their own
+    variants        only of a grid: by backend, which backend of the config it was made from (`of`), and its settings
 
 A load also has these; its `backends`, `comparisons`, `verdict` and `checks` are those of the level that counts:
 
@@ -76,6 +77,7 @@ from llmtui.model import (
     Slo,
     Struct,
     Turn,
+    Variant,
 )
 from llmtui.model.accuracy import Record
 from llmtui.runview.earlier import EarlierAttempt
@@ -208,6 +210,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     turns: list[Turn] = []
     search: SearchRecord | None = None
     prompts: Prompts | None = None
+    variants: dict[str, Variant] = {}
     requests: list[Iteration] = []
 
 
@@ -277,9 +280,11 @@ def _document(run_view: RunView) -> str:
         turns=_turns(run_view),
         search=search_record(run_view),
         prompts=plan.prompts,
+        variants=plan.variants,
     )
     # Requests follow piece by piece.
-    absent = {"requests"} if plan.prompts.given else {"requests", "prompts"}
+    given = {"prompts": plan.prompts.given, "variants": bool(plan.variants)}
+    absent = {"requests", *(name for name, there in given.items() if not there)}
     only = {RunRecord: frozenset(absent)} if plan.levels else LOADS_ONLY | {RunRecord: OF_LOADS | absent}
     return plain_json(full(record, LEFT_OUT | only))
 

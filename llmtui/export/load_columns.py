@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, get_args
 
 from llmtui.export.column import Column, Value
 from llmtui.export.columns import RACE_COLUMNS, RACE_ITERATION_COLUMNS, Result
+from llmtui.export.grid_columns import GRID_COLUMNS
 from llmtui.export.power_columns import POWER_COLUMNS, POWER_RESULT_COLUMNS
 from llmtui.model import Iteration, Level, Objective, Percentiles, Power, Quantity, TalkTurn, Turn
 from llmtui.stats.turn_figures import outcome
@@ -46,9 +47,14 @@ def _rate(level: Level | None) -> Value:
 
 
 _LEVEL_DOCS = {
-    "level": "The level of a load: 8 streams, or 2 requests/s. Empty in a race, like all columns after it.",
+    "level": "The level of a load: 8 streams, or 2 requests/s. Empty in a race, like all columns after it but "
+    "those of a grid.",
     "streams": "Requests under way at any time. Empty in an open loop.",
     "rate": "Requests due per second. Empty in a closed loop.",
+}
+_LENGTH_DOCS = {
+    "max_tokens": "Limit of the answers at this level of a grid. Empty without it.",
+    "prompt_tokens": "Length of the synthetic prompts at this level of a grid. Empty without it.",
 }
 
 
@@ -138,15 +144,16 @@ RESULT_COLUMNS: tuple[Column[Result], ...] = (
     *(_attained(objective) for objective in get_args(Objective)),
     Column(
         "level_max_tokens",
-        "Limit of the answers at this level of a grid. Empty without it.",
+        _LENGTH_DOCS["max_tokens"],
         lambda r: (r.level.max_tokens or None) if r.level is not None else None,
     ),
     Column(
         "level_prompt_tokens",
-        "Length of the synthetic prompts at this level of a grid. Empty without it.",
+        _LENGTH_DOCS["prompt_tokens"],
         lambda r: (r.level.prompt_tokens or None) if r.level is not None else None,
     ),
     *POWER_RESULT_COLUMNS,
+    *GRID_COLUMNS,
 )
 
 
@@ -318,4 +325,6 @@ TURN_COLUMNS: tuple[Column[LevelTurn], ...] = (
     _of_talks("cached_questions_later", "The same of all later questions.", _cached),
     *(_of_turn_power(column) for column in POWER_COLUMNS),
     _of_turn("workers", "Processes that sent the requests."),
+    Column("level_max_tokens", _LENGTH_DOCS["max_tokens"], lambda row: row.level.max_tokens or None),
+    Column("level_prompt_tokens", _LENGTH_DOCS["prompt_tokens"], lambda row: row.level.prompt_tokens or None),
 )

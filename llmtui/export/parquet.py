@@ -42,6 +42,8 @@ _KINDS: dict[str, Kind] = {
     "round": "whole",
     "streams": "whole",
     "question": "whole",
+    "level_max_tokens": "whole",
+    "level_prompt_tokens": "whole",
     "level": "text",
     "error": "text",
     "rate": "real",

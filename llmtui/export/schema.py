@@ -31,7 +31,7 @@ def run_schema() -> dict[str, Any]:
     """Return the schema of `llmtui run --json`."""
     (root,), definitions = _components([document.RunRecord])
     record = definitions["RunRecord"]
-    absent = document.OF_LOADS | {"requests", "prompts"}
+    absent = document.OF_LOADS | {"requests", "prompts", "variants"}
     record["required"] = [name for name in record["properties"] if name not in absent]
     return {
         "$schema": DIALECT,

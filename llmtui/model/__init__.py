@@ -65,6 +65,7 @@ from llmtui.model.sample import (
 from llmtui.model.spread import Between, PairSpread
 from llmtui.model.state import FAILED, RESTING, STATE_WORDS, BackendState, Machine, RunState, State, is_news
 from llmtui.model.turn import Percentiles, Quantity, Share, TalkTurn, Turn, TurnState
+from llmtui.model.variant import Variant
 from llmtui.model.workers import WorkerFigures, Workers
 
 __all__ = [
@@ -147,6 +148,7 @@ __all__ = [
     "Turn",
     "TurnDone",
     "TurnState",
+    "Variant",
     "WorkerFigures",
     "Workers",
     "disturbed_from",

@@ -16,6 +16,7 @@ from llmtui.model.load import Level, Load
 from llmtui.model.objectives import Slo
 from llmtui.model.prompts import Prompts
 from llmtui.model.spread import PairSpread
+from llmtui.model.variant import Variant
 from llmtui.model.workers import Workers
 from llmtui.text import Redactor, is_ordinary, looks_like_key
 
@@ -201,7 +202,7 @@ class Plan(Struct, frozen=True):
     runs, as the engine reads it from the history at the start (llmtui.store.spreads); a pair without an entry has no
     known spread. `load` is how many requests are under way, `slo` what their answers have to keep, `prompts` what they
     ask, `workers` who sends them. `imported` says which other tool measured the run: of
-    its `config` only the counts, the order and the metric are known.
+    its `config` only the counts, the order and the metric are known. `variants` are what a grid gave backends, by name.
     """
 
     run: str
@@ -218,6 +219,7 @@ class Plan(Struct, frozen=True):
     prompts: Prompts = Prompts()
     workers: Workers = Workers()
     imported: Imported | None = None
+    variants: dict[str, Variant] = {}
 
     def config_at(self, level: Level | None) -> RunConfig:
         """Return the work at a level: of a grid with its limit of answers."""
@@ -253,7 +255,14 @@ class Plan(Struct, frozen=True):
         Labels (`LABELS`) stay as they are.
         """
         redact = redactor(self)
-        return msgspec.structs.replace(self, backends=[_public(backend, redact) for backend in self.backends])
+        return msgspec.structs.replace(
+            self,
+            backends=[_public(backend, redact) for backend in self.backends],
+            variants={
+                name: msgspec.structs.replace(variant, args=redact.data(variant.args))
+                for name, variant in self.variants.items()
+            },
+        )
 
 
 def secret_values(backend: Backend) -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from llmtui.config.schema import Config, ConfigError, changed, parse
 from llmtui.config.sweeps import with_variants
-from llmtui.model import Plan
+from llmtui.model import Plan, Variant
 from llmtui.runview.loads import load_title, short_title
 
 BACKEND = '[[backend]]\nname = "a"\nurl = "http://127.0.0.1:1"\nmodel = "m"\n'
@@ -75,6 +75,27 @@ def test_models() -> None:
     ]
 
 
+def test_args_go_where_the_command_has_their_place() -> None:
+    text = "[[sweep]]\nargs = [['-x', 'a b'], []]\n"
+    launched = '[[backend]]\nname = "b"\nurl = "http://127.0.0.1:1"\nmodel = "m"\n'
+    plan = grid(config(text, launched + 'launch = ["server", "{args}", "--port"]\n'))
+    assert [backend.launch for backend in plan.backends] == [["server", "-x", "a b", "--port"], ["server", "--port"]]
+    assert plan.variants["b -x a b"] == Variant(of="b", args=["-x", "a b"])
+    assert plan.variants["b"] == Variant(of="b", args=[])
+    shell = 'launch = ["sh", "-c", "exec run {args} &"]\nenv = { MORE = "{args}" }\n'
+    (first, second) = grid(config(text, launched + shell)).backends
+    assert (first.launch[2], first.env) == ("exec run -x 'a b' &", {"MORE": "-x 'a b'"})
+    assert (second.launch[2], second.env) == ("exec run  &", {"MORE": ""})
+
+
+def test_a_key_in_args_is_in_no_name_and_in_no_public_plan() -> None:
+    text = "[[sweep]]\nargs = [['--api-key', 'hunter2hunter2'], ['--api-key', 'swordfish99']]\n"
+    plan = grid(config(text, LAUNCHED))
+    assert [backend.name for backend in plan.backends] == ["b --api-key", "b --api-key #1"]
+    assert plan.backends[0].launch[-1] == "hunter2hunter2"
+    assert not any(key in repr(plan.public()) for key in ("hunter2hunter2", "swordfish99"))
+
+
 def test_names_of_variants_are_short_and_different() -> None:
     long = "--a-very-long-argument-of-a-server=with-a-value"
     plan = grid(config(f"[[sweep]]\nargs = [['{long}-1'], ['{long}-2']]\n", LAUNCHED))
@@ -111,6 +132,12 @@ def test_bad_tables(text: str, message: str) -> None:
         ("[[sweep]]\nmax_tokens = [1, 2]\n", {"search": "knee"}, "c.toml:1: [[sweep]]: a search chooses the levels"),
         ("[[sweep]]\nthreads = [1]\n", {}, "c.toml:2: [[sweep]]: threads: llmtui sets the threads of servers that it"),
         ("[[sweep]]\nargs = [['-fa']]\n", {}, "c.toml:2: [[sweep]]: args: these words are added to launch, and no"),
+        (
+            "[[sweep]]\nmax_tokens = [1, 2]\n[[backend]]\nname = 'x'\nlaunch = ['x', '{args}']\nmodel = 'm'\n"
+            "url = 'http://127.0.0.1:2'\n",
+            {},
+            "c.toml:1: [[sweep]]: args: launch of 'x' has {args}, and no grid lists any; add args = [[]] to a",
+        ),
         ("[[sweep]]\nmax_tokens = [1, 2]\n", {"mix": "chat"}, "c.toml:2: [[sweep]]: max_tokens: the mix 'chat' sets"),
         (
             "[prompts]\nfile = 'p.jsonl'\n[[sweep]]\nprompt_tokens = [9]\n",
