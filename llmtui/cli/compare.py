@@ -19,7 +19,7 @@ from llmtui.cli.run_groups import earlier, groups, load_one, runs_of_labels
 from llmtui.model.errors import UsageError
 from llmtui.runview.against import side_of
 from llmtui.runview.energy_changes import energy_changes
-from llmtui.runview.found_changes import WITHIN, FoundChange, found_change
+from llmtui.runview.found_changes import OVER_RUNS, WITHIN, FoundChange, found_change
 from llmtui.runview.run import RunView
 from llmtui.stats.compare import jointly
 from llmtui.stats.compare_runs import across, counting, paired
@@ -74,7 +74,7 @@ def compare_runs(
         after=[side_of(view) for view in of_b[:-1]],
         earlier=[side_of(_view(stored)) for stored in found.earlier],
     )
-    beside = Beside(_found_changes(of_a[-1], of_b[-1], comparison), energy_changes(of_a, of_b, comparison.outcomes))
+    beside = Beside(_found_changes((of_a, of_b), comparison), energy_changes(of_a, of_b, comparison.outcomes))
     gated = Gated(percent, *gate(comparison, percent)) if percent is not None else None
     for word, stored, side in (("A", one, found.a), ("B", two, found.b)):
         if stored.state == "running":
@@ -137,9 +137,9 @@ def _view(stored: StoredRun) -> RunView:
     return run_view
 
 
-def _found_changes(one: RunView, two: RunView, comparison: Across) -> list[FoundChange]:
-    """How the newest runs compare in what they found of a load; [] for races, and where the work differed."""
-    if not (one.plan.levels and two.plan.levels):
+def _found_changes(views: tuple[list[RunView], list[RunView]], comparison: Across) -> list[FoundChange]:
+    """How the sides compare in what their runs found of a load; [] for races, and where the work differed."""
+    if not all(side[-1].plan.levels for side in views):
         return []
     unlike = {d.backend for d in comparison.differences if d.level == "void" and d.code not in _OF_LEVELS}
     changes = []
@@ -251,7 +251,7 @@ def remarks(a: Sequence[StoredRun], b: Sequence[StoredRun], comparison: Across, 
     texts += [text for change in beside.found for text in change.sentences]
     texts += [change.sentence for change in beside.energy]
     if a[-1].plan.run != b[-1].plan.run:
-        texts += [WITHIN] if beside.found else []
+        texts += [WITHIN if len(a) == len(b) == 1 else OVER_RUNS] if beside.found else []
         texts += [ENERGY_WITHIN] if any(change.shown for change in beside.energy) else []
     if note := jointly([o.comparison for o in comparison.outcomes if o.comparison is not None]):
         texts.append(note)

@@ -1,11 +1,12 @@
 """How the knees, the largest levels within the objectives and the attainments of two runs compare, in words.
 
 A difference is shown if the intervals do not overlap. They are those within each run: what changed from one run to the
-other, such as the speed of the machine, is in none of them.
+other, such as the speed of the machine, is in none of them. Of several runs of a side, those of all runs count.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from llmtui.model import Level, Struct
@@ -13,46 +14,58 @@ from llmtui.runview.objective_words import attained_text
 from llmtui.runview.run import RunView
 from llmtui.runview.search import found_of, has_search
 from llmtui.stats.checks.base import listed
-from llmtui.stats.knee import Knee
 from llmtui.text import sanitize
 from llmtui.text.format import plural
 
-#: What stands below the sentences of two runs.
+#: What stands below the sentences of two runs, and of several runs of each side.
 WITHIN = (
     "the intervals of knees, levels and attainments are those within each run: a machine that changed between the runs "
     "can cause a difference too"
+)
+OVER_RUNS = (
+    "knees, levels and attainments are ranges over all runs of a side, with the intervals within each: a difference is "
+    "shown if the ranges of the sides do not overlap"
 )
 _NAME = 40
 
 
 class KneeRange(Struct, frozen=True):
-    """The knee at `streams`, `low` to `high` (95%). If it was not `reached` it is at `low` or more, `high` is null."""
+    """The knee at `streams`, `low` to `high` (95%). If it was not `reached` it is at `low` or more, `high` is null.
+
+    Of several `runs` these are the ends over all of them, and `streams` is that of the newest.
+    """
 
     streams: int
     low: int
     high: int | None
     reached: bool
+    runs: int = 1
 
 
 class KeptRange(Struct, frozen=True):
     """The largest level that surely keeps the objectives, and the smallest that surely misses them.
 
     They are streams, or requests/s of an open loop. `kept` is 0 if no level does, `missed` null if none does. What is
-    measured between them is `undecided`: its ends, null if nothing is.
+    measured between them is `undecided`: its ends, null if nothing is. Of several `runs`, it is so in every one.
     """
 
     kept: float
     missed: float | None
     undecided: tuple[float, float] | None
+    runs: int = 1
 
 
 class Attained(Struct, frozen=True):
-    """The share of the requests that kept the objectives, with its 95% interval and the number of requests."""
+    """The share of the requests that kept the objectives, with its 95% interval and the number of requests.
+
+    Of several `runs` it is that of all requests, and the interval has the ends over all of them.
+    """
 
     share: float
     low: float
     high: float
     requests: int
+    runs: int = 1
 
 
 class KneeChange(Struct, frozen=True):
@@ -91,15 +104,20 @@ class FoundChange(Struct, frozen=True):
     sentences: list[str]
 
 
-def found_change(one: RunView, two: RunView, pair: tuple[str, str], names: tuple[str, str]) -> FoundChange | None:
-    """Compare backend `pair[0]` of run `one` with `pair[1]` of `two`, which the sentences call `names`.
+#: The runs of one side, oldest first.
+_Side = Sequence[RunView]
 
-    None if there is nothing to compare.
+
+def found_change(a: _Side, b: _Side, pair: tuple[str, str], names: tuple[str, str]) -> FoundChange | None:
+    """Compare backend `pair[0]` of the runs of side `a` with `pair[1]` of `b`, which the sentences call `names`.
+
+    None if there is nothing to compare. What a side has found is what all of its runs have found together.
     """
-    knee = _knees(one, two, pair)
+    one, two = a[-1], b[-1]
+    knee = _knees(a, b, pair)
     judged = bool(one.plan.slo.limits) and one.plan.slo == two.plan.slo
-    kept = _kept(one, two, pair) if judged else None
-    attained = _attained(one, two, pair) if judged else []
+    kept = _kept(a, b, pair) if judged else None
+    attained = _attained(a, b, pair) if judged else []
     if knee is None and kept is None and not attained:
         return None
     called = (sanitize(names[0], _NAME), sanitize(names[1], _NAME))
@@ -120,36 +138,54 @@ def _shown(a: tuple[float, float | None], b: tuple[float, float | None]) -> str 
     return "fewer" if b[1] is not None and a[0] > b[1] else None
 
 
-def _knees(one: RunView, two: RunView, pair: tuple[str, str]) -> KneeChange | None:
-    if not (has_search(one) and has_search(two)):
+def _knees(one: _Side, two: _Side, pair: tuple[str, str]) -> KneeChange | None:
+    if not all(map(has_search, (*one, *two))):
         return None
-    knees = [found_of(run_view, name).knee for run_view, name in zip((one, two), pair, strict=True)]
-    if knees[0] is None or knees[1] is None:
+    a, b = (_range(runs, name) for runs, name in zip((one, two), pair, strict=True))
+    if a is None or b is None:
         return None
-    a, b = _range(knees[0]), _range(knees[1])
     return KneeChange(a, b, _shown((a.low, a.high), (b.low, b.high)))
 
 
-def _range(knee: Knee) -> KneeRange:
-    return KneeRange(knee.streams, knee.low, knee.high if knee.reached else None, knee.reached)
+def _range(runs: _Side, name: str) -> KneeRange | None:
+    """The knee in these runs together; None if one of them has none."""
+    knees = [knee for run_view in runs if (knee := found_of(run_view, name).knee) is not None]
+    if len(knees) < len(runs):
+        return None
+    reached = all(knee.reached for knee in knees)
+    high = max(knee.high for knee in knees) if reached else None
+    return KneeRange(knees[-1].streams, min(knee.low for knee in knees), high, reached, len(runs))
 
 
 def _size(level: Level) -> float:
     return level.rate if level.open else level.streams
 
 
-def _kept(one: RunView, two: RunView, pair: tuple[str, str]) -> KeptChange | None:
-    loops = [run_view.plan.levels and run_view.plan.levels[0].open for run_view in (one, two)]
+def _kept(one: _Side, two: _Side, pair: tuple[str, str]) -> KeptChange | None:
+    loops = [run_view.plan.levels and run_view.plan.levels[0].open for run_view in (one[-1], two[-1])]
     if loops[0] != loops[1]:
         return None
-    ranges = [_kept_range(run_view, name) for run_view, name in zip((one, two), pair, strict=True)]
-    a, b = ranges
+    a, b = (_kept_in_all(runs, name) for runs, name in zip((one, two), pair, strict=True))
     if a is None or b is None:
         return None
     # The true level is from the one that is kept on, and below the one that is missed.
     shown = "fewer" if b.missed is not None and a.kept >= b.missed else None
     shown = "more" if a.missed is not None and b.kept >= a.missed else shown
     return KeptChange(a, b, shown)
+
+
+def _kept_in_all(runs: _Side, name: str) -> KeptRange | None:
+    """What is so in every one of these runs; None if one of them does not tell it."""
+    ranges = [of for run_view in runs if (of := _kept_range(run_view, name)) is not None]
+    if len(ranges) < len(runs):
+        return None
+    if len(ranges) == 1:
+        return ranges[0]
+    kept, all_missed = min(of.kept for of in ranges), [of.missed for of in ranges if of.missed is not None]
+    missed = max(all_missed) if len(all_missed) == len(ranges) else None
+    levels = [level for of in ranges for level in (of.kept, of.missed, *(of.undecided or ())) if level is not None]
+    between = [level for level in levels if kept < level < (missed or math.inf)]
+    return KeptRange(kept, missed, (min(between), max(between)) if between else None, len(runs))
 
 
 def _kept_range(run_view: RunView, name: str) -> KeptRange | None:
@@ -171,21 +207,31 @@ def _kept_range(run_view: RunView, name: str) -> KeptRange | None:
     return KeptRange(kept, missed, (open_[0], open_[-1]) if open_ else None)
 
 
-def _attained(one: RunView, two: RunView, pair: tuple[str, str]) -> list[AttainmentChange]:
-    """The attainments at the levels that both runs have."""
-    of_b = {level.title: level for level in two.plan.levels}
+def _attained(one: _Side, two: _Side, pair: tuple[str, str]) -> list[AttainmentChange]:
+    """The attainments at the levels that all runs have."""
     changes = []
-    for level in one.plan.levels:
-        if (other := of_b.get(level.title)) is None:
-            continue
-        a, b = _share(one, pair[0], level), _share(two, pair[1], other)
+    for level in one[-1].plan.levels:
+        a, b = (_share(runs, name, level.title) for runs, name in zip((one, two), pair, strict=True))
         if a is not None and b is not None:
             shown = _shown((a.low, a.high), (b.low, b.high))
             changes.append(AttainmentChange(level.title, a, b, shown))
     return changes
 
 
-def _share(run_view: RunView, name: str, level: Level) -> Attained | None:
+def _share(runs: _Side, name: str, title: str) -> Attained | None:
+    """The attainment at a level in these runs together; None if one of them does not tell it."""
+    found = [of for run_view in runs if (of := _share_of_run(run_view, name, title)) is not None]
+    if len(found) < len(runs):
+        return None
+    requests = sum(of.requests for of in found)
+    share = sum(of.share * of.requests for of in found) / requests if requests else found[-1].share
+    return Attained(share, min(of.low for of in found), max(of.high for of in found), requests, len(found))
+
+
+def _share_of_run(run_view: RunView, name: str, title: str) -> Attained | None:
+    level = next((level for level in run_view.plan.levels if level.title == title), None)
+    if level is None:
+        return None
     figures = run_view.backends[name].at_level(level.number)
     share, interval = figures.attainment, figures.attainment_interval
     if share is None or interval is None:
@@ -204,8 +250,12 @@ def _knee_words(change: KneeChange, names: tuple[str, str]) -> str:
 
 
 def _knee_text(knee: KneeRange) -> str:
+    over = f" over {knee.runs} runs" if knee.runs > 1 else ""
     if not knee.reached:
-        return f"at {plural(knee.low, 'stream')} or more"
+        return f"at {plural(knee.low, 'stream')} or more{over}"
+    if over:
+        known = plural(knee.low, "stream") if knee.low == knee.high else f"{knee.low} to {knee.high} streams"
+        return f"at {known}{over}"
     return f"at {plural(knee.streams, 'stream')} (95%: {knee.low} to {knee.high})"
 
 
@@ -217,7 +267,7 @@ def _kept_words(change: KeptChange, names: tuple[str, str], unit: str) -> str:
 
 
 def _kept_text(of: KeptRange, unit: str) -> str:
-    facts = []
+    facts = [f"in each of {of.runs} runs"] if of.runs > 1 else []
     if of.undecided is not None:
         low, high = of.undecided
         facts.append(f"undecided at {low:g}" + (f" to {high:g}" if high != low else ""))

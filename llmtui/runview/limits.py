@@ -13,6 +13,7 @@ from llmtui.model.errors import UsageError
 from llmtui.runview.backend import BackendView
 from llmtui.runview.objective_words import attained_text
 from llmtui.runview.run import RunView
+from llmtui.runview.search_limits import FOUND, check_found, judge_found
 from llmtui.stats.buckets import FROM, pooled, type_8, value_of
 from llmtui.stats.metrics import ALL_METRICS, Metric
 from llmtui.text import sanitize
@@ -22,7 +23,7 @@ Which = Literal["", "p50", "p90", "p95", "p99", "mean"]
 
 #: The share of the requests without an answer. The metrics have the values of answers only.
 FAILED = "failed"
-_NAMES = (*ALL_METRICS, FAILED)
+_NAMES = (*ALL_METRICS, FAILED, *FOUND)
 _EXPRESSION = re.compile(
     r"\s*([a-z_]+?)(?:_(p50|p90|p95|p99|mean))?\s*(?:@\s*([0-9.]+))?\s*(<=|>=|<|>)\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*(ms|s|%|j)?\s*"
 )
@@ -41,7 +42,8 @@ class Limit(Struct, frozen=True):
     """A run fails if a value is `sign` `value` (s, per second, J per token, or a share). `number` is that of the level,
     0: each.
 
-    `name` is one of ALL_METRICS, or "failed". `which` is the percentile; without one, it is the median.
+    `name` is one of ALL_METRICS, "failed", or what a search finds. `which` is the percentile; without one, it is the
+    median.
     """
 
     text: str
@@ -59,13 +61,18 @@ class Limit(Struct, frozen=True):
 
     @property
     def metric(self) -> Metric | None:
-        """The metric, None for "failed"."""
+        """The metric, None for "failed" and what a search finds."""
         return next((metric for key, metric in ALL_METRICS.items() if key == self.name), None)
+
+    @property
+    def found(self) -> bool:
+        """Whether it is about what a search finds, in streams."""
+        return self.name in FOUND
 
     @property
     def share(self) -> bool:
         """Whether its value is a share of requests."""
-        return self.metric is None or self.metric.share
+        return self.metric.share if self.metric is not None else not self.found
 
     @property
     def late(self) -> bool:
@@ -97,15 +104,30 @@ def parse_limits(texts: Iterable[str], plan: Plan) -> list[Limit]:
 
 def judge_limits(run_view: RunView, limits: Sequence[Limit]) -> Findings:
     """Return which limits the backends of a finished run break."""
-    found, shown = Findings([], []), run_view.levels_shown
+    found = Findings([], [])
     for limit in limits:
         for backend_view in run_view.backends.values():
-            levels: list[Level | None] = [level for level in shown if limit.number in (0, level.number)]
-            for level in levels if run_view.plan.levels else [None]:
-                sentence, broken = _judge(limit, backend_view, level)
+            for sentence, broken in _judged(run_view, limit, backend_view):
                 if sentence:
                     (found.broken if broken else found.open).append(f"{sentence} (--fail-if {limit.text!r})")
     return found
+
+
+def _judged(run_view: RunView, limit: Limit, backend_view: BackendView) -> list[tuple[str, bool]]:
+    """What to say of a backend, and whether the limit is broken: of a load at each level."""
+    if limit.found:
+        return [judge_found(run_view, limit, backend_view.backend.name, _limit_words(limit))]
+    if not run_view.plan.levels:
+        return [_judge(limit, backend_view, None)]
+    levels = [level for level in run_view.plan.levels if limit.number in (0, level.number)]
+    if run_view.plan.load.search:
+        # A search measures some of its levels, of each backend others.
+        measured = [level for level in levels if level.number in backend_view.levels_with_turns]
+        if not measured:
+            at = f" at {levels[0].title}" if limit.number else ""
+            return [(f"{sanitize(backend_view.backend.name, 40)}{at}: not measured", False)]
+        levels = measured
+    return [_judge(limit, backend_view, level) for level in levels]
 
 
 def _parse(text: str, plan: Plan) -> Limit:
@@ -149,6 +171,9 @@ def _plain(number: str) -> str:
 
 def _check(limit: Limit, unit: str, plan: Plan, where: str) -> None:
     """Raise UsageError for a limit that no result of this plan can be held against."""
+    if limit.found:
+        check_found(limit, unit, plan, where)
+        return
     metric = limit.metric
     if metric is not None and metric.of_turn and not plan.levels:
         raise UsageError(f"{where}: {limit.name} is of a load, and this is a race with one request at a time")
@@ -264,10 +289,12 @@ def _attainment(backend_view: BackendView, level: Level | None) -> float | None:
 
 
 def _limit_words(limit: Limit) -> str:
-    """ "more than 0.2 s", "less than 95%"."""
+    """ "more than 0.2 s", "less than 95%", "less than 8"."""
     metric = limit.metric
-    if metric is None or metric.share:
+    if limit.share:
         value = f"{100 * limit.value:.6g}%"
+    elif metric is None:
+        value = f"{limit.value:.6g}"
     else:
         value = f"{limit.value:.6g}" + _UNITS.get(metric.unit, "")
     return f"{_WORDS[limit.sign]} {value}"

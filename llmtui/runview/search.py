@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import weakref
 
-from llmtui.model import RESTING, Level, Struct
+from llmtui.model import RESTING, Level, Plan, Struct
 from llmtui.runview.backend import BackendView
 from llmtui.runview.objective_words import attained_text, share_text
 from llmtui.runview.run import RunView
@@ -53,12 +53,19 @@ _CACHES: weakref.WeakKeyDictionary[RunView, _Cache] = weakref.WeakKeyDictionary(
 
 
 def has_search(run_view: RunView) -> bool:
-    """Whether a run can have a knee, or the most streams: a search, or a closed loop of 4 levels or more.
+    """Whether a run can have a knee, or the most streams: a search, or a closed loop of 4 levels or more."""
+    return bool(run_view.plan.load.search) or plan_has_knee(run_view.plan)
+
+
+def plan_has_knee(plan: Plan) -> bool:
+    """Whether a run of this plan can have a knee.
 
     The levels of a grid differ in their lengths too, so it has none.
     """
-    levels, load = run_view.plan.levels, run_view.plan.load
-    return bool(load.search) or (len(levels) >= LEAST_LEVELS and not levels[0].open and load.cells is None)
+    levels, load = plan.levels, plan.load
+    if load.search:
+        return load.search == "knee"
+    return len(levels) >= LEAST_LEVELS and not levels[0].open and load.cells is None
 
 
 def found_of(run_view: RunView, name: str) -> Found:

@@ -23,7 +23,7 @@ def knee_at(slots: int) -> RunView:
 
 
 def sentences(one: RunView, two: RunView, names: tuple[str, str] = AB) -> list[str]:
-    change = found_change(one, two, ("a", "a"), names)
+    change = found_change([one], [two], ("a", "a"), names)
     return change.sentences if change is not None else []
 
 
@@ -33,7 +33,7 @@ def test_knees_differ_if_their_intervals_do_not_overlap() -> None:
         "streams"
     ]
     assert sentences(knee_at(4), knee_at(4))[0].endswith(": no difference shown")
-    change = found_change(knee_at(1000), knee_at(6), ("a", "a"), AB)
+    change = found_change([knee_at(1000)], [knee_at(6)], ("a", "a"), AB)
     assert change is not None and change.knee is not None
     assert (change.knee.a.low, change.knee.a.high, change.knee.shown) == (9, None, "fewer"), "a bound has no upper end"
     assert "the knee of A is at 9 streams or more, that of B" in change.sentences[0]
@@ -64,7 +64,7 @@ def test_an_undecided_level_leaves_the_difference_open() -> None:
     slo = Slo(ttft_s=0.2)
     one = searched(SLO, {"a": [1, 2, 4, 5]}, {"a": few}, slo)
     two = searched(SLO, {"a": [1]}, {"a": keeping(0)}, slo)
-    change = found_change(one, two, ("a", "a"), AB)
+    change = found_change([one], [two], ("a", "a"), AB)
     assert change is not None and change.objectives is not None and change.objectives.shown is None
     assert "A keeps them at no level for sure (undecided at 1 to 4, misses them at 5)" in change.sentences[0]
 
@@ -78,8 +78,33 @@ def test_a_sweep_has_the_largest_level_that_keeps_the_objectives_and_a_race_has_
         return view
 
     # `keeping` counts levels by their number: the second is 4 streams.
-    change = found_change(swept(2), swept(1), ("a", "a"), AB)
+    change = found_change([swept(2)], [swept(1)], ("a", "a"), AB)
     assert change is not None and change.objectives is not None and change.knee is None
     assert (change.objectives.a.kept, change.objectives.a.missed) == (4, 8)
     assert (change.objectives.b.kept, change.objectives.b.missed, change.objectives.shown) == (1, 4, "fewer")
-    assert found_change(loads.raced({"a": 1.0}), loads.raced({"a": 1.0}), ("a", "a"), AB) is None
+    assert found_change([loads.raced({"a": 1.0})], [loads.raced({"a": 1.0})], ("a", "a"), AB) is None
+
+
+def test_of_several_runs_all_count() -> None:
+    """One run of A that is as good as those of B leaves the difference open."""
+    four, six, grows = knee_at(4), knee_at(6), knee_at(1000)
+    change = found_change([four, four], [six, six], ("a", "a"), AB)
+    assert change is not None and change.sentences == [
+        "a: the knee of A is at 4 streams over 2 runs, that of B at 6 streams over 2 runs: that of B is at more streams"
+    ]
+    assert change.knee is not None and (change.knee.a.runs, change.knee.shown) == (2, "more")
+    mixed = found_change([four, six], [six, grows], ("a", "a"), AB)
+    assert mixed is not None and mixed.knee is not None and mixed.knee.shown is None
+    assert (mixed.knee.a.low, mixed.knee.a.high, mixed.knee.b.low, mixed.knee.b.high) == (4, 6, 6, None)
+    two, seven = (
+        searched(SLO, {"a": [1, 2, 4, 3]}, {"a": keeping(2)}, OBJECTIVE),
+        searched(SLO, {"a": [1, 2, 4, 8, 6, 7]}, {"a": keeping(6)}, OBJECTIVE),
+    )
+    change = found_change([two, seven], [seven, seven], ("a", "a"), AB)
+    assert change is not None and change.objectives is not None and change.objectives.shown is None
+    assert change.sentences[0] == (
+        "a: the objectives: A keeps them up to 2 streams (in each of 2 runs, undecided at 3 to 6, misses them at 7), B "
+        "keeps them up to 6 streams (in each of 2 runs, misses them at 7): no difference shown"
+    )
+    attained = {each.level: each for each in change.attainment}
+    assert attained["4 streams"].shown is None and attained["4 streams"].a.requests == 480
