@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import os
@@ -139,7 +140,7 @@ class Cells(Struct, frozen=True):
         ]
 
 
-class Load(Struct, frozen=True, forbid_unknown_fields=True):
+class Load(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """The load of a run (`[load]`): a race by default, with one request under way at any time.
 
     A turn is what one backend gets at a time. It counts `requests` requests (0: enough for the level), or those that
@@ -172,11 +173,12 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
     users: int | str | list[int] = 0
     think_s: float = 0.0
 
-    @property
+    @functools.cached_property
     def levels(self) -> list[Level]:
         """All levels in the order of the config; empty for a race. Call it on a load that has been checked.
 
-        Those of a search are its candidates, in ascending order.
+        Those of a search are its candidates, in ascending order. The list is made once, as a screen reads it a hundred
+        times a frame: do not change it.
         """
         if self.cells is not None:
             return self.cells.of(msgspec.structs.replace(self, cells=None).levels or [Level(number=1, streams=1)])
@@ -217,7 +219,7 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
         levels = len(self.levels)
         return min(levels, math.ceil(math.log2(self.search_until)) + _PROBES_BETWEEN) if self.search else levels
 
-    @property
+    @functools.cached_property
     def head_level(self) -> Level | None:
         """The level that is shown first. None for a race.
 

@@ -5,7 +5,7 @@ No I/O here. `apply` returns what changed, so that a screen can redraw only that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from llmtui.model import (
@@ -255,7 +255,12 @@ class RunView:
         cached = self._verdicts.get((metric, level))
         most = max((backend_view.finished for backend_view in backend_views), default=0)
         growth = 0.0 if done else _GROWTH * max(1.0, most / _MANY)
-        if cached is not None and cached[0] == states and cached[1] <= count <= cached[1] * (1 + growth):
+        if (
+            cached is not None
+            and cached[0] == states
+            and (new := count - cached[1]) >= 0
+            and (new <= cached[1] * growth or (not done and self._in_round(backend_views, new)))
+        ):
             return cached[2]
         at = self.load_at(level)
         verdict = judge(
@@ -272,6 +277,14 @@ class RunView:
         )
         self._verdicts[metric, level] = (states, count, verdict)
         return verdict
+
+    def _in_round(self, views: Sequence[SamplesView], new: int) -> bool:
+        """Whether the `new` turns of a load are of a round that others have still to come in.
+
+        Backends are compared by the rounds that all of them have had, so a verdict can wait for the end of the round.
+        """
+        counts = [view.finished for view in views if view.state.state not in RESTING]
+        return bool(self.plan.levels) and new < len(counts) and min(counts) < max(counts)
 
     def earlier_attempts(self, metric: MetricKey | None = None) -> list[EarlierAttempt]:
         """Return the verdicts of the earlier attempts, the oldest first, by `metric` or the one that counts.

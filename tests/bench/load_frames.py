@@ -4,8 +4,8 @@
 
 A frame is what one more turn causes: it is added to the run, and header, panels, the verdict's line, the table, the
 ranking and both charts are computed again (without a terminal). "tick" is what the running turn causes four times a
-second: its panel and the header. The levels take turns with the backends, as in a run, so a new turn changes the
-verdict at one level. Reported is CPU time.
+second: its panel and the header. The backends take turns at each level, as in a run, so a new turn changes one level,
+and its verdict at the end of a round: the mean has that, the median may not. Reported is CPU time.
 """
 
 from __future__ import annotations
@@ -122,13 +122,14 @@ def frames(rounds: int) -> None:
     """Measure every size and case, in turns, so that other work on the machine affects all cases alike."""
     views = {case: view_of(*case) for case in CASES}
     gc.collect()
-    count = 0
-    print(f"CPU ms a frame of a load (median of {rounds}, and the middle half), and of its parts\n")
+    counts = dict.fromkeys(CASES, 0)
+    print(f"CPU ms a frame of a load (median of {rounds}, the middle half, and the mean), and of its parts\n")
     for width, height in SIZES:
         samples: dict[tuple[int, int], list[dict[str, float]]] = {case: [] for case in CASES}
         for turn in range(rounds + 2):
             for case, view in views.items():
-                count += 1
+                count = counts[case]
+                counts[case] += 1
                 began = time.process_time()
                 view.run_view.apply(TurnDone(turn=new_turn(view, count)))
                 added = (time.process_time() - began) * 1e3
@@ -143,6 +144,7 @@ def frames(rounds: int) -> None:
             base.setdefault(backends, middle)
             parts = ", ".join(f"{part} {statistics.median(row[part] for row in rows):.2f}" for part in rows[0])
             half = f"{totals[quarter]:.1f} to {totals[-1 - quarter]:.1f}"
+            half += f"; mean {statistics.fmean(totals):.1f}"
             print(f"{width}x{height} {backends:>2} backends, {levels:>2} levels: {middle:5.1f} ms ({half}), "
                   f"{middle / base[backends]:.2f} of one level; {parts}")  # fmt: skip
         print()

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from llmtui.model import Load
+from llmtui.model import Load, TurnDone
 from llmtui.runview import levels
 from llmtui.stats.levels import level_of_others
 from llmtui.stats.metrics import CHARTED_OF_LOAD
@@ -114,3 +114,22 @@ def test_all_that_the_data_say_at_a_level() -> None:
     p95, p99 = loads.raced({"a": 1.24, "b": 1.0}, fields=slow).verdict().sentences[1:]
     assert p95.startswith("at 8 streams: p95 of TTFT: that of b is 2.72 times that of a (95%: ")
     assert p99.startswith("at 8 streams: p99 of TTFT: that of b is ")
+
+
+def test_a_verdict_waits_for_the_end_of_a_round() -> None:
+    """A turn that the others have still to match adds no pair; one of a backend that is alone does not wait."""
+    speeds = {"a": 1.0, "b": 1.2, "c": 1.1}
+    run_view = loads.raced(speeds, states={name: {"state": "running"} for name in speeds})
+    first = run_view.verdict("ttft", 1)
+    for name in "ab":
+        run_view.apply(TurnDone(turn=loads.turn(name, 11, 1)))
+        assert run_view.verdict("ttft", 1) is first
+    run_view.apply(TurnDone(turn=loads.turn("c", 11, 1)))
+    whole = run_view.verdict("ttft", 1)
+    assert whole is not first and len(whole.samples["a"]) == 11
+    for number in range(12, 15):
+        run_view.apply(TurnDone(turn=loads.turn("a", number, 1)))
+    assert len(run_view.verdict("ttft", 1).samples["a"]) == 14, "backends that run one after the other"
+    run_view.apply(TurnDone(turn=loads.turn("a", 15, 1)))
+    run_view.ended = True
+    assert len(run_view.verdict("ttft", 1).samples["a"]) == 15, "at the end nothing is left out"

@@ -24,8 +24,11 @@ def drawn(view: ViewState, width: int, height: int, name: str = "llama.cpp") -> 
     return text_of(panel(view.run_view.backends[name], options, width, height))
 
 
-def table(view: ViewState, width: int, height: int, sort: Sort = AS_PLANNED) -> list[str]:
+def load_table(view: ViewState, height: int = 30, sort: Sort = AS_PLANNED) -> LoadTable:
     assert view.level is not None
     order = load_order(view.run_view, view.metric, sort, view.level, height - 1)
-    lines = LoadTable(view.run_view, view.metric, view.level, order, sort=sort).lines(width, height)
-    return [text_of([line]) for line in lines]
+    return LoadTable(view.run_view, view.metric, view.level, order, frozenset(view.hidden), sort)
+
+
+def table(view: ViewState, width: int, height: int, sort: Sort = AS_PLANNED) -> list[str]:
+    return [text_of([line]) for line in load_table(view, height, sort).lines(width, height)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import pytest
 
 from llmtui.config.schema import UiConfig
@@ -9,12 +11,13 @@ from llmtui.model import Load
 from llmtui.ui import levels
 from llmtui.ui.chart_source import chart_data
 from llmtui.ui.view_state import ViewState
-from llmtui.ui.views.load_table import load_order
+from llmtui.ui.views.load_table import _ROWS, load_order
 from llmtui.ui.views.sorting import AS_PLANNED, Sort
 from tests.ui import canned_load
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
-from tests.ui.loads_drawn import drawn, table, view_after
+from tests.ui.lines import text_of
+from tests.ui.loads_drawn import drawn, load_table, table, view_after
 from tests.ui.pilot import make, screen_text, settle
 
 
@@ -102,3 +105,20 @@ def test_a_level_without_turns_says_so() -> None:
     view.run_view.apply(canned_load.turn_done("llama.cpp", 1, 3))
     view.level_shown = 1
     assert "no turn at 1 stream yet" in drawn(view, 40, 12)
+
+
+def test_only_rows_with_a_new_turn_are_drawn_again() -> None:
+    """And what is drawn is what a table without a past draws."""
+    view, count = view_after(), 9
+    load_table(view).lines(160, 12)
+    for name, number, level in (("llama.cpp", 7, 3), ("mistral.rs", 7, 3), ("llama.cpp", 7, 1)):
+        before = load_table(view).lines(160, 12)
+        assert all(map(operator.is_, before[1:], load_table(view).lines(160, 12)[1:]))
+        view.run_view.apply(canned_load.turn_done(name, number, level))
+        after = load_table(view).lines(160, 12)
+        kept = sum(map(operator.is_, before, after))
+        assert before != after and kept >= count - len(view.names), "the ratios of a level may change with a turn"
+        _ROWS.pop(view.run_view)
+        assert load_table(view).lines(160, 12) == after
+    view.hidden.add("llama.cpp")
+    assert "llama.cpp hidden" in text_of(load_table(view).lines(160, 12))

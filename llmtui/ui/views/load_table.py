@@ -1,12 +1,17 @@
 """The summary table under a load: a row for each backend and level, in groups of levels.
 
-Rows out of sight are not computed, so that a frame costs the same at 16 levels as at one.
+Rows out of sight are not computed, and those in sight only if something in them has changed, so that a frame costs the
+same at 16 levels as at one.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from llmtui.model import FAILED, Level
 from llmtui.runview.backend import BackendView
@@ -20,8 +25,16 @@ from llmtui.ui.views.sorting import AS_PLANNED, Sort, ordered
 from llmtui.ui.views.table import TableLayout, heading, row_line, table_layout
 from llmtui.ui.views.table_columns import TableRow
 
+if TYPE_CHECKING:
+    # Imported at run time with the first turn.
+    from llmtui.stats.board import Board
+    from llmtui.stats.checks import Check
+
 #: A row: the number of its level, and its backend.
 Key = tuple[int, str]
+#: The rows that were drawn last, by metric, level and backend, each with what its figures come from.
+_Kept = dict[tuple[MetricKey, int, str], tuple[TableRow, tuple[object, ...]]]
+_ROWS: WeakKeyDictionary[RunView, _Kept] = WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,30 +63,50 @@ class LoadTable:
         return window(len(self.order), max(1, rows - 1), self.at)
 
     def rows(self, keys: Sequence[Key]) -> list[TableRow]:
-        """The rows of these keys."""
+        """The rows of these keys. One that has not changed since it was drawn last is the same one."""
         levels = {level.number: level for level in self.run_view.plan.levels}
-        return [self._row(levels[number], name) for number, name in keys]
+        kept = _ROWS.setdefault(self.run_view, {})
+        rows = []
+        for number, name in keys:
+            row, parts = self._row(levels[number], name)
+            before = kept.get((self.metric, number, name))
+            if before is not None and before[0] == row and all(map(operator.is_, before[1], parts)):
+                row = before[0]
+            else:
+                kept[self.metric, number, name] = (row, parts)
+            rows.append(row)
+        return rows
 
-    def _row(self, level: Level, name: str) -> TableRow:
+    def _row(self, level: Level, name: str) -> tuple[TableRow, tuple[object, ...]]:
+        """A row, and what its figures come from: these are other objects as soon as one of them may have changed."""
         backend_view = self.run_view.backends[name]
-        number = _number(self.run_view, level)
-        placed = board(self.run_view, self.metric, number)
-        void = ""
-        if placed is not None:
-            found = self.run_view.verdict(self.metric, number).checks
-            void = next(
-                (c.code for c in found if c.level == "void" and self.metric in c.spoils and name in c.backends), ""
-            )
-        return TableRow(
+        placed, checks = self._judged(level)
+        voids = (c.code for c in checks if c.level == "void" and self.metric in c.spoils and name in c.backends)
+        shown = shown_attempt(at_level(backend_view, level))
+        row = TableRow(
             backend_view,
-            shown_attempt(at_level(backend_view, level)),
+            shown,
             self.metric,
             placed.row(name) if placed is not None else None,
             name in self.hidden,
             level=level,
             here=level.number == self.level.number,
-            void=void,
+            void=next(voids, ""),
         )
+        return row, (backend_view.state, shown.summary, row.samples.summary, row.figures)
+
+    def _judged(self, level: Level) -> tuple[Board | None, list[Check]]:
+        """The board at a level, and what was checked there."""
+        number = _number(self.run_view, level)
+        if number not in self._boards:
+            placed = board(self.run_view, self.metric, number)
+            checks = self.run_view.verdict(self.metric, number).checks if placed is not None else []
+            self._boards[number] = placed, checks
+        return self._boards[number]
+
+    @functools.cached_property
+    def _boards(self) -> dict[int, tuple[Board | None, list[Check]]]:
+        return {}
 
     def layout(self, width: int, rows: int) -> TableLayout:
         """The columns that fit, for the rows in sight."""
@@ -102,8 +135,7 @@ class LoadTable:
 
     def _mark(self, row: TableRow, name: str) -> str:
         assert row.level is not None
-        number = _number(self.run_view, row.level)
-        placed = board(self.run_view, self.metric, number)
+        number, (placed, _) = _number(self.run_view, row.level), self._judged(row.level)
         if placed is None or placed.instead or name != placed.best:
             return ""
         if number:

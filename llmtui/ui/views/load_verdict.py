@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 from llmtui.model import Level
 from llmtui.runview.levels import LISTED
@@ -16,6 +18,8 @@ from llmtui.ui.text.spans import Line, Role, fit, wrap
 from llmtui.ui.views.verdict import verdict_lines
 
 _NAME = 40
+#: The newest lines of each run: what was asked for, the verdicts that they follow from, and the lines.
+_LINES: WeakKeyDictionary[RunView, tuple[object, list[Verdict], list[Line]]] = WeakKeyDictionary()
 
 
 def load_verdict_lines(
@@ -27,6 +31,28 @@ def load_verdict_lines(
 
     It ends with a whole clause. If even the first one is too long, `key` (which opens all of it) is named there.
     """
+    verdicts = [run_view.verdict(metric, level), *(run_view.verdict(metric, n) for n, _ in _numbered(run_view))]
+    asked = (metric, level, width, height, key)
+    before = _LINES.get(run_view)
+    searching = bool(run_view.plan.load.search)
+    if before is not None and not searching and before[0] == asked and _same(before[1], verdicts):
+        return before[2]
+    lines = _lines(run_view, metric, level, width, height, key)
+    _LINES[run_view] = asked, verdicts, lines
+    return lines
+
+
+def _same(one: Sequence[object], other: Sequence[object]) -> bool:
+    return len(one) == len(other) and all(map(operator.is_, one, other))
+
+
+def _numbered(run_view: RunView) -> list[tuple[int, Level]]:
+    """The levels with their numbers as `RunView.verdict` takes them."""
+    head = run_view.plan.head_level
+    return [(0 if level == head else level.number, level) for level in run_view.levels_shown]
+
+
+def _lines(run_view: RunView, metric: MetricKey, level: int, width: int, height: int, key: str) -> list[Line]:
     verdict = run_view.verdict(metric, level)
     first = [text.removeprefix("also ") for text in (verdict.line, verdict.brief)]
     rest = _others(run_view, metric, level, verdict)
@@ -53,10 +79,8 @@ def load_verdict_lines(
 
 def _others(run_view: RunView, metric: MetricKey, said: int, verdict: Verdict) -> list[str]:
     """The other levels in short clauses; those that say the same are together."""
-    head = run_view.plan.head_level
     judged: list[tuple[tuple[str, str], Level, Verdict]] = []
-    for level in run_view.levels_shown:
-        number = 0 if level == head else level.number
+    for number, level in _numbered(run_view):
         if number != said and (kind := _kind(of := run_view.verdict(metric, number))) is not None:
             judged.append((kind, level, of))
     order = {"ahead": 0, "open": 1, "few": 2, "void": 3}

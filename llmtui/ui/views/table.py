@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Sequence
 
@@ -29,6 +30,8 @@ _EQUAL = 10
 _NAME_MOST = 32
 #: Nor does the name of an earlier run.
 _AGAINST_MOST = 12
+#: What a row keeps its line under.
+_LINE = "line"
 
 
 @dataclasses.dataclass
@@ -63,6 +66,11 @@ class TableLayout:
     def keys(self) -> list[str]:
         """The keys of the columns."""
         return [filled.column.key for filled in self.columns]
+
+    @functools.cached_property
+    def shape(self) -> tuple[object, ...]:
+        """The columns with their widths, and the blanks between them: lines of two layouts of one shape are alike."""
+        return (self.gap, *((filled.column.key, filled.width) for filled in self.columns))
 
 
 def table_rows(run_view: RunView, metric: MetricKey, hidden: frozenset[str] = frozenset()) -> dict[str, TableRow]:
@@ -126,7 +134,7 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
     level = rows[0].level if rows else None
     for column in load_columns(metric) if level is not None else table_columns(metric):
         title, rank, longest, least = column.title, column.rank, 0, column.width
-        if column.optional and all(column.value(row) is None for row in rows):
+        if column.optional and all(row.value_in(column) is None for row in rows):
             continue
         if column.key == "against":
             if not rows or not rows[0].against:
@@ -134,25 +142,25 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
             title = f"vs {clip(rows[0].against, _AGAINST_MOST)}"
         cells: list[str] | None = None
         if column.span is not None and column.kind is not None:
-            ends = [column.span(row) for row in rows]
+            ends = [row.span_in(column) for row in rows]
             if not any(ends):
                 continue
             scale = scale_of([end for both in ends if both for end in both], column.kind, unit)
-            cells = [f"{scale.text(both[0])} to {scale.text(both[1])}" if both else DASH for both in ends]
+            cells = [row.figure_in(column, scale) for row in rows]
             least = max(map(len, cells))
         elif column.kind is not None:
-            values = [value if isinstance(value := column.value(row), float) else None for row in rows]
+            values = [value if isinstance(value := row.value_in(column), float) else None for row in rows]
             optional = rank and column.key != sorted_by and (medians or column.key in ("p95", "before"))
             if optional and not any(value is not None for value in values):
                 continue
             scale = scale_of(values, column.kind, unit if column.key in SPREAD_KEYS else None)
-            cells = [scale.text(value) for value in values]
+            cells = [row.figure_in(column, scale) for row in rows]
             if column.limit is not None:
                 cells = with_limits(scale, values, map(column.limit, rows))
             title = title if title == scale.unit else f"{title} {scale.unit}".lstrip()
             least = max(least, *map(len, cells)) if cells else least
         elif column.text:
-            cells = [column.cell(row, _NAME_MOST) for row in rows]
+            cells = [row.cell_in(column, _NAME_MOST) for row in rows]
             longest = max(map(cell_len, cells), default=0)
             if not rank:
                 least = min(longest, max(least, _distinct_width(cells)))
@@ -163,7 +171,7 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
                 least = min(longest, least)
                 rank += _EQUAL if len(cells) > 1 and len(set(cells)) == 1 else 0
         elif column.key in ("ratio", *LEVEL_KEYS):
-            cells = [column.cell(row, column.width) for row in rows]
+            cells = [row.cell_in(column, column.width) for row in rows]
             cells = lined_up(cells) if column.key == "ratio" else cells
             least = max(least, *map(len, cells)) if cells else least
         if column.key == sorted_by:
@@ -236,18 +244,30 @@ def table_lines(
 def row_line(
     layout: TableLayout, row: TableRow, at: int, index: int, mark: str, focused: bool, cursor: bool, width: int
 ) -> Line:
-    """Draw the row of the backend at `index` in the plan; `at` is its place among the cells of the columns."""
+    """Draw the row of the backend at `index` in the plan; `at` is its place among the cells of the columns.
+
+    A row that is drawn as before has the same line.
+    """
+    texts = tuple(
+        filled.cells[at] if filled.cells is not None else row.cell_in(filled.column, filled.width)
+        for filled in layout.columns
+    )
+    looks = (layout.shape, texts, index, mark, focused, cursor, width)
+    before: tuple[object, Line] | None = row.made.get(_LINE)
+    if before is not None and before[0] == looks:
+        return before[1]
     spans: list[Span] = [
         (mark or " ", "best"),
         (HIDDEN_SIGN if row.hidden else shape(index), series_role(index)),
     ]
-    for filled in layout.columns:
+    for filled, text in zip(layout.columns, texts, strict=True):
         column = filled.column
-        text = filled.cells[at] if filled.cells is not None else column.cell(row, filled.width)
         role: Role = "title" if column.key == "backend" and focused and not mark else ""
         role = role or _role(column.key, row, text, bool(mark))
         spans.append((" " * layout.gap + pad(text, filled.width, right=column.right), role))
-    return fit([(">" if cursor and focused else " ", "focus"), *spans], width)
+    line = fit([(">" if cursor and focused else " ", "focus"), *spans], width)
+    row.made[_LINE] = (looks, line)
+    return line
 
 
 def _role(key: str, row: TableRow, text: str, best: bool) -> Role:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
@@ -14,12 +14,12 @@ from llmtui.runview.backend import BackendView
 from llmtui.runview.figures import SamplesView
 from llmtui.stats.metrics import ENERGY, METRICS, Metric, MetricKey
 from llmtui.text import sanitize
-from llmtui.text.format import DASH, count_text
+from llmtui.text.format import DASH, Scale, count_text
 from llmtui.text.model_names import without_folder
 from llmtui.ui.text.format import name_text, percent
 from llmtui.ui.text.spans import clip
 from llmtui.ui.views.attempts import ShownAttempt, at_level, median_before
-from llmtui.ui.views.columns import Column, SortValue
+from llmtui.ui.views.columns import Column, Interval, SortValue
 
 if TYPE_CHECKING:
     from llmtui.runview.level_figures import LevelFigures
@@ -53,6 +53,45 @@ class TableRow:
     here: bool = True
     #: The code of the check by which the figures of a level mean nothing, "" if they do.
     void: str = ""
+    #: What was made of this row so far: a row of a load is kept until one of its figures changes.
+    made: dict[object, Any] = dataclasses.field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def value_in(self, column: Column[TableRow]) -> SortValue:
+        """Its value in a column."""
+        if column.key not in self.made:
+            self.made[column.key] = column.value(self)
+        value: SortValue = self.made[column.key]
+        return value
+
+    def span_in(self, column: Column[TableRow]) -> Interval | None:
+        """Its interval in a column of intervals."""
+        if column.key not in self.made:
+            self.made[column.key] = column.span(self) if column.span is not None else None
+        span: Interval | None = self.made[column.key]
+        return span
+
+    def cell_in(self, column: Column[TableRow], room: int) -> str:
+        """Its cell in a column without a kind, in at most `room` cells."""
+        key = column.key, room
+        if key not in self.made:
+            self.made[key] = column.cell(self, room)
+        cell: str = self.made[key]
+        return cell
+
+    def figure_in(self, column: Column[TableRow], scale: Scale) -> str:
+        """Its figure, or its interval, in a column of this scale."""
+        key = column.key, scale
+        if key not in self.made:
+            self.made[key] = self._figure(column, scale)
+        figure: str = self.made[key]
+        return figure
+
+    def _figure(self, column: Column[TableRow], scale: Scale) -> str:
+        if column.span is not None:
+            span = self.span_in(column)
+            return f"{scale.text(span[0])} to {scale.text(span[1])}" if span is not None else DASH
+        value = self.value_in(column)
+        return scale.text(value if isinstance(value, float) else None)
 
     @property
     def samples(self) -> SamplesView:

@@ -44,6 +44,8 @@ class Lines(Widget):
         self.view = view
         self._shown: list[Line] = []
         self._shown_size = (-1, -1)
+        #: A width, the lines that were drawn for it last, and these in exactly that width.
+        self._fitted: tuple[int, list[Line], list[Line]] = (-1, [], [])
         self._styles_by_role: dict[Role, Style] = {}
         self._theme = ""
 
@@ -55,8 +57,18 @@ class Lines(Widget):
         width, height = self.size
         if width < 1 or height < 1:
             return []
-        lines = [to_even(fit(line, width)) for line in self.content(width, height)[:height]]
-        return [to_ascii(line) for line in lines] if self.view.ascii_only else lines
+        content = self.content(width, height)[:height]
+        _, before, fitted = self._fitted if self._fitted[0] == width else (width, [], [])
+        lines = [
+            fitted[y] if y < len(before) and line is before[y] else self._fit(line, width)
+            for y, line in enumerate(content)
+        ]
+        self._fitted = width, content, lines
+        return lines
+
+    def _fit(self, line: Line, width: int) -> Line:
+        line = to_even(fit(line, width))
+        return to_ascii(line) if self.view.ascii_only else line
 
     def redraw(self) -> None:
         """Get the lines again, and repaint the cells that differ."""
