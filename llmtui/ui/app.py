@@ -32,7 +32,7 @@ from llmtui.ui.here import Here
 from llmtui.ui.screens.prebuilt import Overlays
 from llmtui.ui.screens.run import RunScreen
 from llmtui.ui.session import Session
-from llmtui.ui.terminal import Terminal, go_behind
+from llmtui.ui.terminal import Terminal, exempt_from_collections, go_behind
 from llmtui.ui.text.spans import ascii_text, even_text
 from llmtui.ui.textual_internals import (
     keep_text_readable_without_colour,
@@ -147,6 +147,7 @@ class MonitorApp(App[None]):
         if not self.is_headless:
             if not self.far:
                 go_behind()
+            exempt_from_collections()
             for number in (signal.SIGTERM, signal.SIGHUP):
                 # Restore the terminal first. Also under nohup: a monitor without a terminal has nothing to do.
                 asyncio.get_running_loop().add_signal_handler(number, self.session.end)

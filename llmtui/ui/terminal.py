@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import select
 from codecs import getincrementaldecoder
@@ -24,6 +25,15 @@ _TIMER_ERROR_S = 0.001
 def go_behind() -> None:
     """Lower the priority of this thread, once: the server under test goes before the screen."""
     os.nice(5)
+
+
+def exempt_from_collections() -> None:
+    """Leave all present objects out of further garbage collections.
+
+    A full one looks at every object of a program, which takes some 0.1 s, and it would come as often as not while a
+    key waits for its change on the screen. These objects live as long as the program anyway.
+    """
+    gc.freeze()
 
 
 class Terminal(ResumingDriver):

@@ -66,7 +66,7 @@ async def test_a_new_theme_is_painted_once(painted: list[int]) -> None:
             assert painted == [80 * 24]
 
 
-@pytest.mark.parametrize("key", ["enter", "L", "v"])
+@pytest.mark.parametrize("key", ["enter", "L", "v", "question_mark"])
 async def test_a_prebuilt_screen_is_painted_once(key: str, painted: list[int]) -> None:
     link = FakeLink(canned.hello(done=6))
     app = still(link)

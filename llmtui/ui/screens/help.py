@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
-from textual.events import Click, MouseMove
+from textual.events import Blur, Click, Focus, MouseMove
 from textual.geometry import Size
+from textual.reactive import Reactive
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Input
 
 from llmtui.model import Plan
@@ -104,17 +106,25 @@ class Page(Lines):
         super().__init__(view)
         self._keys = keys
         self._all = help_rows(keys, plan=view.run_view.plan)
+        #: The rows as they were wrapped last, and for which width.
+        self._wrapped: tuple[int, list[tuple[str, Line]]] = (-1, [])
         self._pointed = -1
 
     def search(self, query: str) -> None:
         """Show the rows that match; all of them without a query."""
         found = help_rows(self._keys, query, self.view.run_view.plan)
         self._all = found or [("", ((f"nothing about {query.strip()}", "dim"),))]
+        self._wrapped = (-1, [])
         self.redraw()
         self.refresh(layout=True)
 
     def _rows(self, width: int) -> list[tuple[str, Line]]:
         """Return the rows wrapped to `width`, descriptions below descriptions."""
+        if self._wrapped[0] != width:
+            self._wrapped = width, self._wrap(width)
+        return self._wrapped[1]
+
+    def _wrap(self, width: int) -> list[tuple[str, Line]]:
         rows: list[tuple[str, Line]] = []
         for command, line in self._all:
             before, (words, role) = line[:-1], line[-1]
@@ -160,7 +170,7 @@ class Page(Lines):
 
 
 class Sheet(VerticalScroll):
-    """Scrolls; its border counts the rows that are out of sight below."""
+    """Scrolls; its border counts the rows that are out of sight below. It looks the same with the focus and without."""
 
     def on_mount(self) -> None:
         self.border_title = "llmtui: keys"
@@ -169,6 +179,18 @@ class Sheet(VerticalScroll):
 
     def on_resize(self) -> None:
         self._count()
+
+    def on_focus(self, event: Focus) -> None:
+        # Textual's handlers match all rules of the stylesheet again, and repaint the whole sheet.
+        event.prevent_default()
+        self.has_focus = True
+
+    def on_blur(self, event: Blur) -> None:
+        event.prevent_default()
+        self.has_focus = False
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        pass
 
     def _count(self) -> None:
         below = round(self.max_scroll_y - self.scroll_y)
@@ -181,6 +203,7 @@ class HelpScreen(ModalScreen[str], PaintedOnceScreen[str]):
     """Dismissed with the id of the command that was clicked, or "". It is opaque: what is behind it is not drawn."""
 
     AUTO_FOCUS = "Sheet"
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
     BINDINGS = [
         Binding("slash", "search", show=False),
         Binding("escape", "leave", show=False),
@@ -194,26 +217,28 @@ class HelpScreen(ModalScreen[str], PaintedOnceScreen[str]):
 
     def compose(self) -> ComposeResult:
         with Sheet():
-            line = SearchLine(id="help-search", placeholder="search: a key, or words")
-            line.display = False
-            yield line
             yield Page(self._view, self._keys)
 
     def on_screen_suspend(self) -> None:
         self._close_search()
         self.query_one(Sheet).scroll_home(animate=False)
 
-    def action_search(self) -> None:
+    async def action_search(self) -> None:
         """Let the user type what to search for."""
+        sheet = self.query_one(Sheet)
+        if not self.query(SearchLine):
+            # Not before: the rules for a line of input are many, and matched whenever the help opens.
+            line = SearchLine(id="help-search", placeholder="search: a key, or words")
+            await sheet.mount(line, before=0)
         line = self.query_one(SearchLine)
         line.display = True
-        self.query_one(Sheet).scroll_home(animate=False)
+        sheet.scroll_home(animate=False)
         line.focus()
 
     def _close_search(self) -> bool:
         """Show all rows again. Return whether there was a search."""
-        line = self.query_one(SearchLine)
-        if not line.display:
+        line = next(iter(self.query(SearchLine)), None)
+        if line is None or not line.display:
             return False
         line.display, line.value = False, ""
         self.query_one(Page).search("")
