@@ -59,6 +59,20 @@ def _none(turn: Turn) -> Iterable[list[Iteration]]:
     return ()
 
 
+def _still_holds(judged: int, count: int, views: Sequence[SamplesView], done: bool) -> bool:
+    """Whether a verdict on `judged` of now `count` samples is new enough.
+
+    Backends are compared by the rounds that all of them have had, so under a load it can wait for the end of a round.
+    """
+    new = count - judged
+    if done or new <= 0:
+        return new == 0
+    growth = _GROWTH * max(1.0, max(view.finished for view in views) / _MANY)
+    counts = [view.finished for view in views if view.state.state not in RESTING]
+    in_round = views[0].level > 0 and new < len(counts) and min(counts) < max(counts)
+    return in_round or new <= judged * growth
+
+
 class RunView:
     """A run as a client sees it. Until the first `Hello` it has the plan's backends and no iterations.
 
@@ -253,14 +267,7 @@ class RunView:
         )
         count = sum(backend_view.finished for backend_view in backend_views)
         cached = self._verdicts.get((metric, level))
-        most = max((backend_view.finished for backend_view in backend_views), default=0)
-        growth = 0.0 if done else _GROWTH * max(1.0, most / _MANY)
-        if (
-            cached is not None
-            and cached[0] == states
-            and (new := count - cached[1]) >= 0
-            and (new <= cached[1] * growth or (not done and self._in_round(backend_views, new)))
-        ):
+        if cached is not None and cached[0] == states and _still_holds(cached[1], count, backend_views, done):
             return cached[2]
         at = self.load_at(level)
         verdict = judge(
@@ -277,14 +284,6 @@ class RunView:
         )
         self._verdicts[metric, level] = (states, count, verdict)
         return verdict
-
-    def _in_round(self, views: Sequence[SamplesView], new: int) -> bool:
-        """Whether the `new` turns of a load are of a round that others have still to come in.
-
-        Backends are compared by the rounds that all of them have had, so a verdict can wait for the end of the round.
-        """
-        counts = [view.finished for view in views if view.state.state not in RESTING]
-        return bool(self.plan.levels) and new < len(counts) and min(counts) < max(counts)
 
     def earlier_attempts(self, metric: MetricKey | None = None) -> list[EarlierAttempt]:
         """Return the verdicts of the earlier attempts, the oldest first, by `metric` or the one that counts.

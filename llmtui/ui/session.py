@@ -27,7 +27,6 @@ from llmtui.runview.loads import worded
 from llmtui.text import sanitize
 from llmtui.ui.history_requests import History, from_history
 from llmtui.ui.line import show_line
-from llmtui.ui.terminal import exempt_from_collections
 from llmtui.ui.text.format import name_text
 from llmtui.ui.views.attempts import attempt_sentence
 from llmtui.ui.views.log import note_text
@@ -98,7 +97,7 @@ class Session:
             self.engine.on_line = functools.partial(show_line, self._app)
         self._view.link = "up"
         if not self._app.is_headless:
-            self._app.run_worker(self._build_ahead(), name="screens", exit_on_error=False)
+            self._app.run_worker(self._app.overlays.build_ahead(), name="screens", exit_on_error=False)
         count = 0
         try:
             async for event in self.engine.events():
@@ -111,10 +110,6 @@ class Session:
             self._lose(said if isinstance(error, CommandError) else f"cannot read the engine's messages: {said}")
             return
         self._lose("the engine has exited")
-
-    async def _build_ahead(self) -> None:
-        await self._app.overlays.build_ahead()
-        exempt_from_collections()
 
     def _lose(self, reason: str) -> None:
         """Show that the engine is lost, and what the user can still do."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from textual.screen import Screen
 
 from llmtui.ui.screens.overlay import Overlay
+from llmtui.ui.terminal import exempt_from_collections
 from llmtui.ui.textual_internals import build_screen, lay_out
 
 if TYPE_CHECKING:
@@ -76,3 +77,5 @@ class Overlays:
                 if isinstance(screen, Overlay):
                     screen.place(app.size)
                 lay_out(screen, app.size)
+        if not app.is_headless:
+            exempt_from_collections()
