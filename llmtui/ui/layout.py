@@ -22,7 +22,9 @@ PRESENCE_HEIGHT = 16
 #: A chart has at least this many, and this many before other parts get more.
 CHART_MIN, CHART_GOOD = 7, 14
 #: The turn under way has a strip below two charts from this height on: of at least this many rows, and at most.
-STRIP_HEIGHT, STRIP_MIN, STRIP_MOST = 40, 6, 9
+STRIP_HEIGHT, STRIP_MIN, STRIP_MOST = 40, 4, 9
+#: Above a strip a chart has at least this many: with fewer, values that differ by a half have one height.
+CHART_ABOVE_STRIP = 10
 #: The verdict has a line if it leaves the chart this many.
 VERDICT_CHART = 12
 #: A table of fewer (its heading included) is not shown.
@@ -185,10 +187,10 @@ def layout_for(width: int, height: int, backends: int, notices: int = 0, load_ro
 def with_strip(layout: Layout, height: int) -> Layout:
     """Return `layout` with a strip for the turn under way, if a terminal of this height has room.
 
-    The charts give it a third of their rows, or more down to their least height.
+    The charts give it a third of their rows.
     """
     strip = min(STRIP_MOST, max(STRIP_MIN, layout.chart_height // 3))
-    if layout.charts < 2 or height < STRIP_HEIGHT or layout.chart_height - strip < CHART_MIN:
+    if layout.charts < 2 or height < STRIP_HEIGHT or layout.chart_height - strip < CHART_ABOVE_STRIP:
         strip = 0
     charts = layout.chart_height - strip
     return dataclasses.replace(layout, chart_height=charts, strip_wanted=True, strip_rows=strip)

@@ -85,7 +85,8 @@ def now_line(backend_view: BackendView, options: PanelOptions, width: int) -> li
     which = f"{'warm-up ' if newest.phase == 'warmup' else ''}turn"
     if newest.error is not None:
         return [((_first([f"{which} at {title} failed", f"{which} failed"], width), "bad"),)]
-    return [((_first([f"last: round {newest.round}, {title}", f"last: {title}"], width), "dim"),)]
+    last = [f"last: round {newest.round}, {title}", f"last: {title}"]
+    return [((_first([*last, f"last: {options.levels[newest.level - 1].short_title}"], width), "dim"),)]
 
 
 def _progress(tick: Tick) -> list[str]:
@@ -109,20 +110,26 @@ def level_lines(backend_view: BackendView, options: PanelOptions, width: int, ro
     shown = shown_attempt(at_level(backend_view, level))
     figures = backend_view.at_level(level.number, shown.attempt)
     if not figures.turns:
-        waits = f"no turn at {level.title} yet"
-        return [((clip(waits, width), "dim"),)] if backend_view.turns and len(options.levels) > 1 else []
+        if not backend_view.turns or len(options.levels) < 2:
+            return []
+        waits = _first([f"no turn at {level.title} yet", f"no turn at {level.short_title} yet"], width)
+        known: list[Line] = [((waits, "dim"),)]
+        return [*known, ((clip(options.found, width), "accent"),)][:rows] if options.found else known
     role: Role = "dim" if shown.earlier else ""
     attempt = f"attempt {shown.attempt}: " if shown.earlier else ""
     speed = with_unit("output_tokens_per_s", figures.output_tokens_per_s)
     speed = speed if speed != DASH else "- tok/s"
     at = [f"{attempt}output {speed} at {level.title}", f"{attempt}{speed} at {level.title}"]
-    at += [f"{attempt}{speed} at {level.short_title}", f"#{shown.attempt}: {speed} at {level.short_title}"]
+    at.append(f"{attempt}{speed} at {level.short_title}")
+    at += [f"#{shown.attempt}: {speed} at {level.short_title}"] if shown.earlier else []
     requests = requests_text(figures)
     lines: list[Line] = []
     if both := [text for text in at if cell_len(text) + cell_len(requests) + 1 <= width]:
         lines.append(justify([(both[0], role or "strong")], [(requests, role)], width))
     else:
-        lines += [((_first(at, width), role or "strong"),), ((clip(requests, width), role),)]
+        # The title of the screen has the level too.
+        speeds = at if shown.earlier else [*at, speed]
+        lines += [((_first(speeds, width), role or "strong"),), ((clip(requests, width), role),)]
     if figures.unsuccessful:
         lines.append(((clip(f"{figures.unsuccessful} of {figures.requests} failed", width), "warn"),))
     for left, right in _facts(figures):
