@@ -61,7 +61,18 @@ def test_a_limit_that_cannot_be_told_is_not_kept(config: Path) -> None:
 @pytest.mark.slow
 def test_what_a_search_has_found(config: Path) -> None:
     """A server that keeps the objective at one stream and at two, and one that does not at all."""
-    search = ("--search", "slo", "--concurrency", "1..2", "--slo", "ttft=0.1,share=0.5", "--requests", "30")
+    search = (
+        "--search",
+        "slo",
+        "--concurrency",
+        "1..2",
+        "--slo",
+        "ttft=0.1,share=0.5",
+        "--requests",
+        "30",
+        "--iterations",
+        "3",
+    )
     code, lines = run(config, *search, "--fail-if", "most_streams<1", "--fail-if", "most_streams@2<1")
     assert code == 2 and "most_streams is one number of a backend" in lines[0]
     code, lines = run(config, *search, "--fail-if", "most_streams<1")
