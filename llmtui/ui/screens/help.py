@@ -196,7 +196,10 @@ class Sheet(VerticalScroll):
         below = round(self.max_scroll_y - self.scroll_y)
         hints = f"{below} more below, esc closes" if below > 0 else "esc closes"
         more = f"{hints}, / searches"
-        self.border_subtitle = more if len(more) + _FRAME <= self.size.width else hints
+        text = more if len(more) + _FRAME <= self.size.width else hints
+        if text != self.border_subtitle:
+            # Setting it repaints the sheet.
+            self.border_subtitle = text
 
 
 class HelpScreen(ModalScreen[str], PaintedOnceScreen[str]):

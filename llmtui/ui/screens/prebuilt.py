@@ -76,6 +76,8 @@ class Overlays:
                 # With a place for every part it is painted once when it opens, otherwise three times.
                 if isinstance(screen, Overlay):
                     screen.place(app.size)
-                lay_out(screen, app.size)
+                # What scrolls has its scroll bar from the second time on.
+                for _ in range(2):
+                    lay_out(screen, app.size)
         if not app.is_headless:
             exempt_from_collections()
