@@ -145,7 +145,7 @@ def _found_changes(views: tuple[list[RunView], list[RunView]], comparison: Acros
     changes = []
     for outcome in comparison.outcomes:
         if not unlike & {"", outcome.a}:
-            change = found_change(one, two, (outcome.a, outcome.b), outcome.names)
+            change = found_change(*views, (outcome.a, outcome.b), outcome.names)
             changes += [change] if change is not None else []
     return changes
 
