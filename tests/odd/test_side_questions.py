@@ -80,7 +80,7 @@ async def test_odd_answers_lead_to_the_chat(answer: Answer, tmp_path: Path) -> N
         settled = await settle(server.url, tmp_path, api_key="sk-of-a-user")
     assert settled.answer is not None and settled.answer.events == TOKENS, settled.failure
     assert settled.notes == [] and settled.remark == ""
-    assert settled.bring_up_s < 3.0
+    assert settled.bring_up_s < 8.0
 
 
 @pytest.mark.parametrize("path", ["/health", "/v1/models", "/props", ""])
@@ -88,7 +88,7 @@ async def test_questions_that_hang_cost_their_budget_once(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are asked side by side; path "" is all of them."""
-    monkeypatch.setattr(server_probe, "REPLY_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(server_probe, "REPLY_TIMEOUT_S", 0.8)
 
     def routes(reply: Reply, request: Request) -> None:
         if request.path.startswith(path):
@@ -99,7 +99,7 @@ async def test_questions_that_hang_cost_their_budget_once(
     with odd(plain_chat, routes) as server:
         settled = await settle(server.url, tmp_path)
     assert settled.answer is not None and settled.answer.events == TOKENS
-    assert 0.29 < settled.bring_up_s < 1.5
+    assert 0.79 < settled.bring_up_s < 1.59
 
 
 async def test_the_chat_says_what_is_wrong_with_the_key(tmp_path: Path) -> None:
@@ -125,8 +125,11 @@ class OneAtATime(BaseHTTPRequestHandler):
         """Print nothing."""
 
 
-async def test_a_server_that_serves_one_connection_at_a_time_is_asked_everything(tmp_path: Path) -> None:
+async def test_a_server_that_serves_one_connection_at_a_time_is_asked_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Python's http.server does. No connection is held open between the questions."""
+    monkeypatch.setattr(server_probe, "REPLY_TIMEOUT_S", 10.0)
     with HTTPServer(("127.0.0.1", 0), OneAtATime) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -134,7 +137,7 @@ async def test_a_server_that_serves_one_connection_at_a_time_is_asked_everything
         server.shutdown()
         thread.join()
     assert settled.ready is not None and (settled.ready.version, settled.ready.model) == ("1.2.3", MODEL)
-    assert settled.bring_up_s < 1.5
+    assert settled.bring_up_s < 9.0
 
 
 async def test_embedding_models_are_not_asked_for_a_chat(tmp_path: Path) -> None:
@@ -302,7 +305,7 @@ def test_loading_is_part_of_no_iteration(tmp_path: Path) -> None:
     assert outcome.code == 0, outcome.stderr
     assert outcome.stderr.count("waiting up to 180 s until the server has loaded its model") == 1
     assert [(row["output_tokens"], row["refused"]) for row in outcome.iterations] == [(TOKENS, 0)] * 3
-    assert all(row["latency_s"] < 0.4 for row in outcome.iterations)
+    assert all(row["latency_s"] < 2 * adapting.POLL_S for row in outcome.iterations)
 
 
 def test_check_asks_in_the_same_way(tmp_path: Path) -> None:
