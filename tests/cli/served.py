@@ -20,6 +20,8 @@ from tests.engine.helpers import assert_gone, process_tree
 from tests.leftovers import command_line
 
 DEADLINE_S = 30.0
+#: More iterations than end during any test.
+ENDLESS = 20_000
 
 
 class Served:
@@ -75,10 +77,13 @@ class Served:
 
 @contextmanager
 def serving(folder: Path, iterations: int, *more: str, prepare: Callable[[], None] | None = None) -> Iterator[Served]:
-    """`llmtui serve` of a run of two truth servers, with further arguments. `prepare` is called in its process."""
-    launch = (
-        f"launch = ['{sys.executable}', '-m', 'llmtui.accuracy.truth_server', '--port', '{{port}}', '--itl-ms', '1']\n"
-    )
+    """`llmtui serve` of a run of two truth servers, with further arguments. `prepare` is called in its process.
+
+    A run of `ENDLESS` iterations takes an hour and little of the processor.
+    """
+    itl_ms = 30 if iterations == ENDLESS else 1
+    server = f"['{sys.executable}', '-m', 'llmtui.accuracy.truth_server', '--port', '{{port}}', '--itl-ms', '{itl_ms}']"
+    launch = f"launch = {server}\n"
     config = folder / "race.toml"
     config.write_text(
         f"[run]\niterations = {iterations}\nwarmup = 0\nmax_tokens = 4\non_disconnect = 'stop'\n"

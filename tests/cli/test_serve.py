@@ -21,7 +21,7 @@ from llmtui.cli.serve.command import _listen, _print_address
 from llmtui.cli.serve.connections import Limits
 from llmtui.cli.serve.pages import _parse, packet
 from tests.cli import chromium
-from tests.cli.served import DEADLINE_S, Served, page_of, serving
+from tests.cli.served import DEADLINE_S, ENDLESS, Served, page_of, serving
 from tests.engine.helpers import assert_gone, process_tree
 from tests.hostile.raw_requests import answer_to_stranger, head, with_token
 from tests.hostile.strangers import needs_root
@@ -37,7 +37,7 @@ def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     file = folder / "metrics-token"
     file.write_text(f"{METRICS_TOKEN}\n")
     file.chmod(0o600)
-    with serving(folder, 100_000, "--metrics", "--metrics-token-file", str(file)) as served:
+    with serving(folder, ENDLESS, "--metrics", "--metrics-token-file", str(file)) as served:
         yield served
 
 
@@ -187,7 +187,7 @@ async def test_a_finished_run_is_shown_until_serve_ends(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_control_c_ends_pages_engine_and_servers(tmp_path: Path) -> None:
-    with serving(tmp_path, 100_000) as served:
+    with serving(tmp_path, ENDLESS) as served:
         async with page_of(served) as page:
             await page.until(b"omega")
             tree = process_tree(served.process.pid)
@@ -203,7 +203,7 @@ async def test_control_c_ends_pages_engine_and_servers(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_no_process_outlives_a_killed_serve(tmp_path: Path) -> None:
-    with serving(tmp_path, 100_000) as served:
+    with serving(tmp_path, ENDLESS) as served:
         async with page_of(served) as page:
             await page.until(b"omega")
             tree = process_tree(served.process.pid)

@@ -17,7 +17,7 @@ from aiohttp import ClientSession, CookieJar, WSMsgType, WSServerHandshakeError
 from llmtui.cli.serve import access as serve_access
 from llmtui.cli.serve.access import Connected, Owner, owners
 from llmtui.servers.tcp_table import PROC, TcpSocket, endpoint
-from tests.cli.served import DEADLINE_S, Served, page_of, serving
+from tests.cli.served import DEADLINE_S, ENDLESS, Served, page_of, serving
 from tests.hostile.raw_requests import (
     HANDSHAKE,
     answer,
@@ -40,7 +40,7 @@ def foreign_user(peer: tuple[str, int], local: tuple[str, int], proc: Path = PRO
 @pytest.fixture(scope="module")
 def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A run that goes on, served on this machine's loopback."""
-    with serving(tmp_path_factory.mktemp("going"), 1_000_000) as served:
+    with serving(tmp_path_factory.mktemp("going"), ENDLESS) as served:
         yield served
 
 
@@ -51,7 +51,7 @@ def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @needs_root
 @pytest.mark.parametrize("host", ["127.0.0.1", "::"])
 def test_another_user_is_cut_off_before_a_byte_is_read_even_with_the_token(host: str, tmp_path: Path) -> None:
-    with serving(tmp_path, 1_000_000, "--host", host) as served:
+    with serving(tmp_path, ENDLESS, "--host", host) as served:
         ways: list[tuple[str, tuple[str, int] | None]] = [("127.0.0.1", None)]
         if host == "::":
             # Each of these came in: as ::ffff:127.0.0.1, and through an address that is not loopback.
@@ -279,7 +279,7 @@ async def test_the_token_is_printed_once_and_in_no_command_line_or_environment(g
 
 @pytest.mark.slow
 def test_each_run_has_a_token_of_its_own(going: Served, tmp_path: Path) -> None:
-    with serving(tmp_path, 1_000_000) as other:
+    with serving(tmp_path, ENDLESS) as other:
         assert other.token != going.token
         assert status(answer(other, head(other, f"/?token={going.token}"))) == 403
 

@@ -17,7 +17,7 @@ import pytest
 from aiohttp.http_exceptions import BadHttpMessage
 
 from llmtui.cli.serve.faults import MOST_LINES, Faults
-from tests.cli.served import DEADLINE_S, Served, page_of, serving
+from tests.cli.served import DEADLINE_S, ENDLESS, Served, page_of, serving
 from tests.hostile.raw_requests import HANDSHAKE, answer, head, status, with_token
 
 RST = struct.pack("ii", 1, 0)
@@ -26,7 +26,7 @@ RST = struct.pack("ii", 1, 0)
 @pytest.fixture(scope="module")
 def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A run that goes on, served on this machine's loopback."""
-    with serving(tmp_path_factory.mktemp("going"), 1_000_000) as served:
+    with serving(tmp_path_factory.mktemp("going"), ENDLESS) as served:
         yield served
 
 
