@@ -6,8 +6,8 @@ import asyncio
 import functools
 import gzip
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -210,8 +210,23 @@ async def explode(bomb: Bomb, iterations: int = 2, backends: int = 1) -> Came:
             timeout_s=20.0,
         )
         async with engine_for(plan) as run:
-            run_view = await run.until_done()
+            # A busy machine needs a minute for fifty.
+            run_view = await run.until_done(60.0 + 4.0 * backends)
             peak = peak_bytes(run.engine.pid)
             backend_view = run_view.backends["b0"]
             failures = [str(i.error) for i in backend_view.measured if i.error is not None]
             return Came(peak, str(backend_view.state.failure or next(iter(failures), "a sample")))
+
+
+async def peak_of(bombs: Sequence[Bomb]) -> int:
+    """Run a real engine against servers with these bombs, one request after the other, and return its peak."""
+    async with AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(exploding(bomb)) for bomb in bombs]
+        backends = [
+            Backend(name=f"b{n}", **{"url": url, "model": "m", **bomb.config})
+            for n, (url, bomb) in enumerate(zip(urls, bombs, strict=True))
+        ]
+        plan = plan_of(*backends, iterations=1, warmup=0, timeout_s=20.0, order="sequential")
+        run = await stack.enter_async_context(engine_for(plan))
+        await run.until_done(20.0 * len(bombs))
+        return peak_bytes(run.engine.pid)
