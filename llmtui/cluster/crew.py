@@ -42,7 +42,7 @@ class ClusterCrew(Crew):
         self._lost: set[str] = set()
         self._servers: set[str] = set()
         self._differences = Differences()
-        self._unknown_said = False
+        self._unknown_said = self._shared = False
 
     async def begin(self) -> Failure | None:
         """Connect and start the workers, before any server is asked. Say what is wrong with some of them, and return
@@ -54,7 +54,6 @@ class ClusterCrew(Crew):
         except LineError as error:
             return Failure(kind="missing", message=str(error), hint=HINT)
         self._say_lost()
-        self._say_others()
         return None if self._left() else self._none_left()
 
     async def size(self, level: Level) -> int:
@@ -130,6 +129,7 @@ class ClusterCrew(Crew):
         """Start the task on each worker, unless it runs there."""
         await asyncio.gather(*(worker.look() for worker in self._left()))
         self._name(self._all)
+        self._say_others()
 
     async def _prepared(self, of: Slice) -> tuple[list[RemoteWorker], Failure | None]:
         """Return the workers of a turn, which are ready, or what is wrong."""
@@ -157,10 +157,12 @@ class ClusterCrew(Crew):
             self._note(Note(text=text, level="warning"))
 
     def _say_others(self) -> None:
-        """Say which workers measure for another run, too."""
-        if names := [worker.name for worker in self._left() if worker.others]:
+        """Say which workers measure for another run, too: when that begins."""
+        names = [worker.name for worker in self._left() if worker.others]
+        if names and not self._shared:
             text = f"another run measures on {', '.join(names)} too: the two disturb each other"
             self._note(Note(text=text, level="warning"))
+        self._shared = bool(names)
 
     def _say_ways(self, of: Slice, members: list[RemoteWorker]) -> None:
         """Say once for each server how far the workers are from it, and first who they are."""

@@ -193,13 +193,15 @@ def _unreached(error: BaseException) -> str:
         chain.append(cause)
     said = " ".join(f"{type(each).__name__} {each}" for each in chain)
     if "refused" in said:
-        return "the connection is refused; does it run, at this port?"
+        return "the connection is refused, so nothing listens there"
     if "gaierror" in said:
         return "its host is not known"
     if "WRONG_VERSION_NUMBER" in said or "record layer failure" in said:
         return "it does not use TLS; start it with --protocol tls"
     if "SSL" in said or "TLS certificate" in said:
-        return f"its certificate, or ours, is not accepted; are both of the authority in {_variable(_TLS[0])}?"
+        return f"its certificate, or ours, is not accepted; {_variable(_TLS[0])} has to be the authority of both"
+    if isinstance(error, TimeoutError) or "Timed out" in said:
+        return f"no answer for {CONNECT_S:g} s; is the address right, and is the port open for this machine?"
     return _words(error)
 
 

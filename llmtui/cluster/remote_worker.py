@@ -49,7 +49,7 @@ class RemoteWorker:
         self.halted = SliceDone(halted=True)
         #: Why it cannot be used any more; "" while it can.
         self.lost = lost
-        #: How many other runs measure by the same Dask worker, when it was greeted.
+        #: How many other runs measured by the same Dask worker when it was asked last.
         self.others = 0
         #: What is known of it before a turn.
         self.survey = Survey(self._ask)
@@ -144,7 +144,8 @@ class RemoteWorker:
 
     async def _start(self) -> None:
         """Start the task, if it does not run. Raises LineError."""
-        if self._token and await self._ask(Greet()) is not None:
+        if self._token and (again := await self._ask(Greet())) is not None:
+            self.others = again.others
             return
         self._token = secrets.token_hex(6)
         self._number = self._acknowledged = 0

@@ -172,5 +172,5 @@ async def test_a_scheduler_that_cannot_be_reached_is_an_error_in_words(monkeypat
     done = await crew.run(slice_for("http://127.0.0.1:1", streams=1, requests=1), lambda _: None, lambda _: None)
     await crew.close()
     assert failure is not None and done.error is not None and failure.kind == "missing"
-    said = "cannot reach the scheduler tcp://127.0.0.1:9: the connection is refused; does it run, at this port?"
+    said = "cannot reach the scheduler tcp://127.0.0.1:9: the connection is refused, so nothing listens there"
     assert failure.message == done.error.message == said
