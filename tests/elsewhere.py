@@ -1,4 +1,4 @@
-"""Runs the rooms that differ between systems as on a Mac: `python -m tests.elsewhere [PYTEST OPTIONS] [PATHS]`.
+"""Runs the tests that differ between systems as on a Mac: `python -m tests.elsewhere [PYTEST OPTIONS] [PATHS]`.
 
 Linux stays below: see tests/places/elsewhere/sitecustomize.py for what is taken away. Tests that cannot pass there are
 named here with the reason, and skip themselves where they only need Linux.
@@ -15,8 +15,22 @@ HERE = Path(__file__).parent
 PATHS = (
     "tests/config",
     "tests/measure",
-    "tests/servers",
-    "tests/store",
+    "tests/servers/test_bridge.py",
+    "tests/servers/test_cgroup.py",
+    "tests/servers/test_exit_reasons.py",
+    "tests/servers/test_launcher.py",
+    "tests/servers/test_log.py",
+    "tests/servers/test_orphans.py",
+    "tests/servers/test_ports.py",
+    "tests/servers/test_process_tree.py",
+    "tests/servers/test_recipes.py",
+    "tests/servers/test_server_ports.py",
+    "tests/servers/test_server_processes.py",
+    "tests/store/test_atomic.py",
+    "tests/store/test_faults.py",
+    "tests/store/test_open.py",
+    "tests/store/test_process_id.py",
+    "tests/store/test_runs.py",
     "tests/places/test_peers.py",
     "tests/engine/test_clock_drift.py",
     "tests/engine/test_cpu_time.py",
