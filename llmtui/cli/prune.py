@@ -45,7 +45,8 @@ def prune_history(path: str, *, keep: int | None, older_than: str, yes: bool) ->
                 return exit_codes.OK
         deleted = prune(store, [run.run for run in found.runs])
         freed = give_back(store)
-    report(f"deleted {plural(deleted, 'run')}; the file is {freed / _MB:.1f} MB smaller")
+    space = f"the file is {freed / _MB:.1f} MB smaller" if freed > 0 else "the next runs use their space in the file"
+    report(f"deleted {plural(deleted, 'run')}; {space}")
     return exit_codes.OK
 
 

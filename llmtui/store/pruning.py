@@ -84,8 +84,9 @@ def prune(store: Store, runs: Collection[str]) -> int:
 def give_back(store: Store) -> int:
     """Give the free pages of the file back to the file system, and return the bytes it is smaller by.
 
-    In small steps, so that an engine that writes waits for some ms only. A history of 0.1.0 is rewritten as a whole,
-    which needs as much space again. Raises StoreError.
+    In small steps, so that an engine that writes waits for some ms only. A history of 0.1.0 is rewritten as a whole
+    once, which needs as much space again, and not while a run is in progress: its engine would have to wait. Raises
+    StoreError.
     """
     connection = store._connection
     with store._lock:
@@ -97,15 +98,32 @@ def give_back(store: Store) -> int:
                     connection.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
                     if _number(connection, "freelist_count") >= free:
                         break
-            elif _number(connection, "freelist_count"):
-                store._steps.begin()
-                connection.execute("VACUUM")
+            elif _number(connection, "freelist_count") and not _writers(connection):
+                _rewrite(store)
             # The file itself is cut when the log is merged into it; with a reader it is merged later.
             with contextlib.suppress(sqlite3.OperationalError):
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             return before - _bytes(connection)
         except sqlite3.Error as error:
             raise store_error(error, store.path) from error
+
+
+def _writers(connection: sqlite3.Connection) -> int:
+    (count,) = connection.execute("SELECT count(*) FROM runs WHERE state = 'running'").fetchone()
+    return int(count)
+
+
+def _rewrite(store: Store) -> None:
+    """Write the file again without free pages, and so that it can shrink in steps from now on."""
+    connection = store._connection
+    store._steps.begin()
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    # SQLite attaches the new file for that.
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 1)
+    try:
+        connection.execute("VACUUM")
+    finally:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
 
 
 def _bytes(connection: sqlite3.Connection) -> int:

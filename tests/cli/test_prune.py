@@ -15,6 +15,7 @@ from llmtui.cli.app import cli
 from llmtui.cli.exits import exit_code_of
 from llmtui.store.open import open_store
 from tests.store import runs
+from tests.store.runs import database, history_of_0_1_0
 
 DAYS = range(1, 13)
 
@@ -107,3 +108,59 @@ def test_a_run_that_was_labelled_meanwhile_is_kept(file: Path) -> None:
         store.label("00000005", "kept")
         assert delete(store, ["00000005", "00000006", "gone0000"]) == 1
     assert 5 in days(file) and 6 not in days(file)
+
+
+def _of_0_1_0(tmp_path: Path) -> Path:
+    """A history as 0.1.0 wrote it: its run, and nine more with long answers."""
+    file = history_of_0_1_0(tmp_path / "history.db", "v1_run.sql")
+    with database(file) as connection:
+        (old,) = connection.execute("SELECT id FROM runs").fetchone()
+        columns = {
+            table: [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})") if name != "seq"]
+            for table in ("runs", "iterations")
+        }
+        for number in range(9):
+            new = {
+                "id": f"'{number:08x}'",
+                "run": f"'{number:08x}'",
+                "created_utc": f"'2026-10-{number + 1:02}T12:00:00.000Z'",
+                "plan": f"replace(plan, '{old}', '{number:08x}')",
+                "text": "hex(zeroblob(60000))",
+            }
+            for table, names in columns.items():
+                values = ", ".join(new.get(name, name) for name in names)
+                own = "id" if table == "runs" else "run"
+                connection.execute(
+                    f"INSERT INTO {table} ({', '.join(names)}) SELECT {values} FROM {table} WHERE {own} = ?", (old,)
+                )
+    return file
+
+
+def test_a_history_of_0_1_0_shrinks_and_from_then_on_in_steps(tmp_path: Path) -> None:
+    file = _of_0_1_0(tmp_path)
+    before = file.stat().st_size
+    said = prune(file, "--older-than", "2026-10-06", "--yes")
+    assert "was upgraded; the old version is kept as history.db.v1-" in said
+    assert "deleted 5 runs; the file is 2." in said and file.stat().st_size < 0.6 * before
+    store, notes = open_store(file)
+    with store:
+        left = [row.run for row in store.runs(100)]
+        assert notes == [] and len(left) == 5
+        assert [len(store.load(run).iterations) for run in left] == [4] * 5
+    with database(file) as connection:
+        assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert "deleted 4 runs; the file is 1." in prune(file, "--keep", "1", "--yes")
+
+
+def test_a_history_of_0_1_0_is_not_rewritten_beside_a_run(tmp_path: Path) -> None:
+    file = _of_0_1_0(tmp_path)
+    store, _ = open_store(file)
+    with store:
+        # Its engine is this process, which is alive.
+        store.begin(runs.plan("aaaa0001", "a"), runs.MACHINE)
+        size = file.stat().st_size
+        said = prune(file, "--keep", "2", "--yes")
+        assert "1 run in progress" in said and "deleted 8 runs; the next runs use their space in the file" in said
+        store.finish("aaaa0001", "done")
+    assert file.stat().st_size >= size and "nothing to delete" in prune(file, "--keep", "3", "--yes")
