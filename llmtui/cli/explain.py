@@ -258,8 +258,9 @@ def check_codes() -> str:
 
 def monitor_keys() -> str:
     """The keys of the monitor, by section."""
+    from llmtui.ui.actions.command import SECTIONS
     from llmtui.ui.actions.keys import key_word
-    from llmtui.ui.actions.registry import COMMANDS, SECTIONS
+    from llmtui.ui.actions.registry import COMMANDS
 
     return "\n\n".join(
         f"## {title}\n\n" + definitions((f"{key_word(c.key):8}{c.id}", c.help) for c in COMMANDS if c.group == group)

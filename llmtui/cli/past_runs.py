@@ -235,6 +235,7 @@ def compare(
 )
 @click.option("--like", metavar="RUN", default="", type=TEXT, help="Runs like this one; by default the newest.")
 @click.option("--metric", cls=MetricOption, help="The metric, by default the one that counts:")
+@click.option("--level", metavar="LEVEL", default="", type=TEXT, help="The level of a load, such as 8 or 2/s.")
 @_label_option
 @_since_option
 @click.option("--json", "as_json", is_flag=True, help="Print the series as JSON (llmtui explain runs).")
@@ -244,6 +245,7 @@ def trend(
     number: int,
     like: str,
     metric: MetricKey | None,
+    level: str,
     label: str,
     since: str,
     as_json: bool,
@@ -257,7 +259,10 @@ def trend(
     from llmtui.store import run_filter
 
     wanted = run_filter.RunFilter(label=label, since_utc=run_filter.since(since) if since else "")
-    sys.exit(print_trend(backend, store, number=number, run=like, metric=metric, wanted=wanted, as_json=as_json))
+    code = print_trend(
+        backend, store, number=number, run=like, metric=metric, wanted=wanted, level=level, as_json=as_json
+    )
+    sys.exit(code)
 
 
 @_command()

@@ -11,19 +11,21 @@ from llmtui import exit_codes
 from llmtui.cli.history import opened
 from llmtui.cli.output import STDOUT, output_columns, report, write_output
 from llmtui.model.errors import UsageError
-from llmtui.stats.level_shifts import ALPHA, SHOWN_FROM, LevelShift
+from llmtui.runview.trend import changed_words, left_out_words, sentences, size_words
+from llmtui.stats.level_shifts import ALPHA, LevelShift
 from llmtui.stats.metrics import METRICS, MetricKey
-from llmtui.stats.run_series import LEAST_SAMPLES, RunPoint, RunSeries, series_of
+from llmtui.stats.run_series import RunPoint, RunSeries, series_of
 from llmtui.store.run_filter import RunFilter
-from llmtui.store.series import Found, backend_names, runs_of_series
+from llmtui.store.series import Found, backend_names, level_names, runs_of_series
 from llmtui.text import sanitize
 from llmtui.text.cells import fit, wrapped
-from llmtui.text.format import DASH, percent_text, plural, scale_of
+from llmtui.text.format import DASH, plural, scale_of
 
 #: The least and the most columns of the plot.
 _PLOT = (16, 48)
-_CHANGE = 60
 _SENTENCE = 2_000
+#: How many levels of a load are named.
+_LEVELS = 12
 
 
 def print_trend(
@@ -34,17 +36,21 @@ def print_trend(
     run: str = "",
     metric: MetricKey | None = None,
     wanted: RunFilter | None = None,
+    level: str = "",
     as_json: bool = False,
 ) -> int:
     """Print the newest `number` runs of `backend` that are like `run`, the oldest first. Return the exit code.
 
-    Without a `metric` it is the one that counts in the newest of them. Raises StoreError, and UsageError for a backend
-    without runs.
+    Without a `metric` it is the one that counts in the newest of them. `level` names that of a load, "" is the one that
+    counts. Raises StoreError, and UsageError for a backend without runs.
     """
     with opened(path) as store:
-        found = runs_of_series(store, backend, number, run=run, wanted=wanted)
+        found = runs_of_series(store, backend, number, run=run, wanted=wanted, level=level)
         names = backend_names(store) if found is None else []
-    if found is None or not found.runs:
+        levels = level_names(store, backend) if found is None and level else []
+    if found is None:
+        if backend in names and level:
+            raise UsageError(_no_level(backend, level, levels))
         if backend in names:
             raise UsageError(
                 f"no run that has ended has samples of {sanitize(backend, 60)!r}; to see all: llmtui history"
@@ -53,36 +59,22 @@ def print_trend(
 
         known = suggestion(backend, [sanitize(name, 60) for name in names]) if names else "; the history is empty"
         raise UsageError(f"no run in the history has a backend {sanitize(backend, 60)!r}{known}")
-    series = series_of(found.runs, backend, metric or found.runs[-1].plan.config.metric)
+    series = series_of(found.runs, backend, metric or found.runs[-1].plan.config.metric, found.level)
     if as_json:
         return exit_codes.OK if write_output(STDOUT, trend_json(series, found)) else exit_codes.FAILED
-    if text := left_out_words(found, len(found.runs) - len(series.points), number):
+    if text := left_out_words(found, len(found.runs) - len(series.points), f"runs before the newest {number} (-n)"):
         report(text)
     print(trend_text(series, output_columns()), end="")
     return exit_codes.OK
 
 
-def left_out_words(found: Found, few: int, number: int) -> str:
-    """Say which runs of the backend are not in the series, and why; "" if all are."""
-    counts = dict(found.left_out)
-    parts = [plural(count, "run") + words for key, words in _REASONS.items() if (count := counts.pop(key, 0))]
-    if counts:
-        settings = ", ".join(sorted(counts))
-        parts.append(f"{plural(sum(counts.values()), 'run')} with another setting ({settings})")
-    if few:
-        parts.append(f"{plural(few, 'run')} with fewer than {LEAST_SAMPLES} samples")
-    if found.cut:
-        parts.append(f"runs before the newest {number} (-n)")
-    return f"not in this series: {'; '.join(parts)}" if parts else ""
-
-
-_REASONS = {
-    "hardware": " on other hardware",
-    "load": " of another load",
-    "prompts": " with other prompts",
-    "no samples": " without a sample of it",
-    "unreadable": " that cannot be read",
-}
+def _no_level(backend: str, level: str, levels: Sequence[str]) -> str:
+    """Why a level was not found, and which ones there are."""
+    name = sanitize(backend, 60)
+    if not levels:
+        return f"--level: no run of {name!r} was a load; leave it out"
+    there = ", ".join(levels[:_LEVELS]) + (", ..." if len(levels) > _LEVELS else "")
+    return f"--level: no run of {name!r} has one level {sanitize(level, 40)!r}; its newest load has: {there}"
 
 
 def trend_text(series: RunSeries, width: int) -> str:
@@ -137,72 +129,10 @@ def _plotted(point: RunPoint, least: float, most: float, width: int) -> str:
 
 def _marks(point: RunPoint, shift: LevelShift | None, metric: MetricKey, width: int) -> list[str]:
     """The lines above a run: a shift of the level at it, and what changed."""
-    texts = [f"== {_size(shift, metric)} from here on"] if shift is not None else []
+    texts = [f"== {size_words(shift, metric)} from here on"] if shift is not None else []
     changes = changed_words(point)
     texts += [f"-- {changes}"] if changes else []
     return [fit(text, width) for text in texts]
-
-
-def changed_words(point: RunPoint) -> str:
-    """What differs from the run before: "version 1.0 -> 1.1, settings (launch)"; "" if nothing does."""
-    parts = []
-    for change in point.changes:
-        before, after = sanitize(change.before, _CHANGE), sanitize(change.after, _CHANGE)
-        if change.what == "settings":
-            parts.append(f"settings ({after})")
-        else:
-            parts.append(f"{change.what} {before or 'none'} -> {after or 'none'}")
-    return ", ".join(parts)
-
-
-def sentences(series: RunSeries) -> list[str]:
-    """What the runs show: a sentence per shift, or why there is none, and which runs were disturbed."""
-    points, texts = series.points, []
-    for shift, others in zip(series.shifts, series.others_at, strict=True):
-        point = points[shift.at]
-        interval = f" ({_change(shift.low)} to {_change(shift.high)})" if shift.low and shift.high else ""
-        text = (
-            f"the level shifts at run {point.run} of {point.created_utc[:10]}: {_size(shift, series.metric)}{interval}"
-            f", p {percent_text(shift.p)}, {shift.before} runs before it and {shift.after} from it on"
-        )
-        changes = changed_words(point)
-        text += f"; changed at this run: {changes}" if changes else "; no change was recorded at this run"
-        if others:
-            text += f"; the other backends of these runs: {', '.join(f'{n} {_change(r)}' for n, r in others.items())}"
-            if all((ratio > 1) == ((shift.ratio or 1) > 1) and _alike(ratio, shift.ratio) for ratio in others.values()):
-                text += ": all shift alike, which looks like the machine"
-        texts.append(text)
-    if not texts:
-        texts.append(
-            f"no level shift shown at {percent_text(ALPHA)} in {plural(len(points), 'run')}"
-            if len(points) >= SHOWN_FROM
-            else f"{plural(len(points), 'run')}: a level shift needs {SHOWN_FROM} at least to be shown"
-        )
-    disturbed = [point.run for point in points if point.disturbed]
-    if disturbed:
-        texts.append(f"other programs were busy in {plural(len(disturbed), 'run')}: {', '.join(disturbed[:10])}")
-    if series.shifts:
-        texts.append("a shift is of the machine and the backend together: llmtui compare tells them apart")
-    return texts
-
-
-def _alike(ratio: float, shift: float | None) -> bool:
-    """Whether another backend changed by at least half as much."""
-    return shift is not None and abs(ratio - 1) >= abs(shift - 1) / 2
-
-
-def _size(shift: LevelShift, metric: MetricKey) -> str:
-    """The change at a shift: "latency +5.2%, slower"."""
-    of = METRICS[metric]
-    if shift.ratio is None:
-        return f"{of.title} at another level"
-    better = (shift.ratio > 1) == of.higher_is_better
-    word = ("better" if better else "worse") if of.of_objectives else ("faster" if better else "slower")
-    return f"{of.title} {_change(shift.ratio)}, {word}"
-
-
-def _change(ratio: float) -> str:
-    return f"{'+' if ratio >= 1 else '-'}{percent_text(abs(ratio - 1))}"
 
 
 def trend_json(series: RunSeries, found: Found) -> str:
@@ -212,7 +142,8 @@ def trend_json(series: RunSeries, found: Found) -> str:
     `errors`, `disturbed`, `median` and its 95% interval `low` to `high` in s or per second, `others` with the medians
     of the other backends, and `changes`: `what`, `before`, `after`), `shifts` (`run`, `created_utc`, `p`, `ratio`,
     `low`, `high`, `before` and `after` as numbers of runs, `others` with their ratios, `sentence`), `alpha` (the level
-    of the test) and `left_out` (the number of runs for each reason).
+    of the test), `left_out` (the number of runs for each reason) and `measured_by` (the tool of imported runs, else
+    "llmtui").
     """
     from llmtui.export.json import full, plain_json
 
@@ -231,4 +162,5 @@ def trend_json(series: RunSeries, found: Found) -> str:
     few = len(found.runs) - len(series.points)
     document = {"backend": series.backend, "metric": series.metric, "level": series.level, "runs": runs}
     left_out = dict(found.left_out) | ({"few samples": few} if few else {})
-    return plain_json(document | {"shifts": shifts, "alpha": ALPHA, "left_out": left_out})
+    tool = series.origin.title if series.origin is not None else "llmtui"
+    return plain_json(document | {"shifts": shifts, "alpha": ALPHA, "left_out": left_out, "measured_by": tool})

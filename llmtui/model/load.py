@@ -219,6 +219,18 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         levels = len(self.levels)
         return min(levels, math.ceil(math.log2(self.search_until)) + _PROBES_BETWEEN) if self.search else levels
 
+    def named(self, text: str) -> Level | None:
+        """Return the level that `text` names: by its title, its short title, or its streams or rate alone.
+
+        None if it names none of this load, or several.
+        """
+        wanted = " ".join(text.split()).casefold()
+        for names in (_titles, _numbers):
+            found = [level for level in self.levels if wanted in names(level)]
+            if len(found) == 1:
+                return found[0]
+        return None
+
     @functools.cached_property
     def head_level(self) -> Level | None:
         """The level that is shown first. None for a race.
@@ -244,6 +256,14 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         if self.trace_turn is not None:
             return self.trace_turn.settle_s + self.trace_turn.window_s
         return self.duration_s
+
+
+def _titles(level: Level) -> tuple[str, ...]:
+    return level.title.casefold(), level.short_title.casefold()
+
+
+def _numbers(level: Level) -> tuple[str, ...]:
+    return level.load_title.casefold(), level.short_load, f"{level.rate or level.streams:g}"
 
 
 def _size(level: Level) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from llmtui.model import Backend, BackendState, Iteration, Machine, Plan, Struct
+from llmtui.model import Backend, BackendState, Imported, Iteration, Level, Machine, Plan, Struct
 from llmtui.stats.intervals import median_interval
 from llmtui.stats.level_shifts import LevelShift, level_shifts
 from llmtui.stats.metrics import METRICS, MetricKey
@@ -64,7 +64,8 @@ class RunPoint(Struct, frozen=True):
 class RunSeries(Struct, frozen=True):
     """The runs of a backend, the oldest first, and the shifts of its level. `level` is that of a load, "" in a race.
 
-    `others_at` has for each shift the ratios of the other backends that have samples on both sides of it.
+    `others_at` has for each shift the ratios of the other backends that have samples on both sides of it. `origin` says
+    what is unknown if another tool measured the runs.
     """
 
     backend: str
@@ -73,10 +74,13 @@ class RunSeries(Struct, frozen=True):
     points: list[RunPoint]
     shifts: list[LevelShift]
     others_at: list[dict[str, float]]
+    origin: Imported | None = None
 
 
 def like(one: Plan, machine: Machine, other: Plan, other_machine: Machine) -> str:
-    """Return why two runs are not of one series, a setting of [run], "load", "prompts" or "hardware"; else ""."""
+    """Return why two runs are not of one series, else "": "tool", "hardware", "load", "prompts", a setting of [run]."""
+    if _tool(one) != _tool(other):
+        return "tool"
     if machine.other_hardware(other_machine):
         return "hardware"
     if same_setup(one, other):
@@ -86,8 +90,16 @@ def like(one: Plan, machine: Machine, other: Plan, other_machine: Machine) -> st
     return "load" if one.load != other.load else "prompts"
 
 
-def series_of(runs: Sequence[RunOfSeries], backend: str, metric: MetricKey) -> RunSeries:
-    """Return the series of `backend` by `metric` over these runs, the oldest first; runs with few samples left out."""
+def _tool(plan: Plan) -> str:
+    """What measured a run, "" if llmtui did."""
+    return plan.imported.tool if plan.imported is not None else ""
+
+
+def series_of(runs: Sequence[RunOfSeries], backend: str, metric: MetricKey, level: Level | None = None) -> RunSeries:
+    """Return the series of `backend` by `metric` over these runs, the oldest first; runs with few samples left out.
+
+    `level` is that of a load at which the samples are turns.
+    """
     points: list[RunPoint] = []
     last: RunOfSeries | None = None
     for run in runs:
@@ -97,14 +109,14 @@ def series_of(runs: Sequence[RunOfSeries], backend: str, metric: MetricKey) -> R
         points.append(_point(run, backend, metric, values, last))
         last = run
     shifts = level_shifts([point.median for point in points])
-    head = runs[-1].plan.head_level if runs else None
     return RunSeries(
         backend=backend,
         metric=metric,
-        level=head.title if head is not None else "",
+        level=level.title if level is not None else "",
         points=points,
         shifts=shifts,
         others_at=list(_others_at(points, shifts)),
+        origin=runs[-1].plan.imported if runs else None,
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
-from llmtui.model import BackendState, Iteration, Plan
+from llmtui.model import BackendState, Iteration, Level, Machine, Plan
 from llmtui.stats.run_series import RunOfSeries, like
 from llmtui.store import queries, run_names
 from llmtui.store.history import Store
@@ -22,11 +23,15 @@ MOST_SAMPLES = 200_000
 
 
 class Found(NamedTuple):
-    """The runs of a series, the oldest first, and how many were left out, by reason. `cut`: there are older ones."""
+    """The runs of a series, the oldest first, and how many were left out, by reason. `cut`: there are older ones.
+
+    `level` is the level of a load whose turns are the samples, None in a race.
+    """
 
     runs: list[RunOfSeries]
     left_out: Counter[str]
     cut: bool
+    level: Level | None = None
 
 
 def backend_names(store: Store) -> list[str]:
@@ -34,58 +39,96 @@ def backend_names(store: Store) -> list[str]:
     return list(dict.fromkeys(name for _, plan in store.plans(1_000) for name in names_of(plan)))
 
 
+def level_names(store: Store, backend: str) -> list[str]:
+    """Return the short names of the levels of the newest load of `backend`, [] without one. Raises StoreError."""
+    loads = (plan.levels for _, plan in store.plans(1_000) if backend in names_of(plan))
+    return [level.short_title for level in next(filter(None, loads), [])]
+
+
 def runs_of_series(
-    store: Store, backend: str, most: int, *, run: str = "", wanted: RunFilter | None = None
+    store: Store,
+    backend: str,
+    most: int,
+    *,
+    run: str = "",
+    wanted: RunFilter | None = None,
+    level: str = "",
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Found | None:
     """Return the newest `most` runs of `backend` that are like `run`, by default the newest run with samples of it.
 
-    Of loads, the samples are the turns at the level that counts. Runs in progress are left out, and those that cannot
-    be read are counted as "unreadable". None if no run has samples of it. Raises StoreError.
+    Of loads, the samples are the turns at the level that counts, or at the one that `level` names (`Load.named`): then
+    runs without it are left out. Runs in progress are left out, and those that cannot be read are counted as
+    "unreadable". None if no run has samples of it. Once `stopped` holds, the rest is left out. Raises StoreError.
     """
     with store._reading() as connection:
         if run:
             run = run_names.find(connection, run)
-        return _found(connection, backend, most, run, wanted or RunFilter())
+        return _found(connection, _Asked(backend, most, run, wanted or RunFilter(), level, stopped))
 
 
-def _found(connection: sqlite3.Connection, backend: str, most: int, run: str, wanted: RunFilter) -> Found | None:
+class _Asked(NamedTuple):
+    backend: str
+    most: int
+    run: str
+    wanted: RunFilter
+    level: str
+    stopped: Callable[[], bool]
+
+    def level_of(self, plan: Plan) -> Level | None:
+        return plan.load.named(self.level) if self.level else plan.head_level
+
+
+def _found(connection: sqlite3.Connection, asked: _Asked) -> Found | None:
     newest = connection.execute(
         "SELECT seq FROM runs WHERE state != 'running' ORDER BY created_utc DESC, seq DESC LIMIT ?", (SEARCHED,)
     ).fetchall()
     left_out: Counter[str] = Counter()
     found: list[RunOfSeries] = []
-    reference = _reference(connection, run) if run else None
+    reference = _reference(connection, asked.run) if asked.run else None
     samples = 0
+    cut = False
     for (number,) in newest:
+        if asked.stopped():
+            break
         try:
             row = next(rows(connection, "SELECT * FROM runs WHERE seq = ?", (number,)))
             listed, plan, machine = run_of(row), plan_of(row), machine_of(row)
-            if backend not in names_of(plan) or not wanted.starts(listed.created_utc, listed.label):
+            if asked.backend not in names_of(plan) or not asked.wanted.starts(listed.created_utc, listed.label):
                 continue
-            if reference is not None and (why := like(reference.plan, reference.machine, plan, machine)):
+            if reference is not None and (why := like(reference[0], reference[1], plan, machine)):
                 left_out[why] += 1
                 continue
-            one = _run(connection, row)
+            level = asked.level_of(plan)
+            if asked.level and level is None:
+                left_out["level"] += 1
+                continue
+            one = _run(connection, row, level)
         except ValueError:
             left_out["unreadable"] += 1
             continue
-        if not any(sample.ok for sample in one.samples.get(backend, ())):
+        if not any(sample.ok for sample in one.samples.get(asked.backend, ())):
             left_out["no samples"] += 1
             continue
-        if len(found) == most or samples > MOST_SAMPLES:
-            return Found(found[::-1], left_out, cut=True)
-        reference = reference or one
+        if len(found) == asked.most or samples > MOST_SAMPLES:
+            cut = True
+            break
+        reference = reference or (plan, machine)
         found.append(one)
         samples += sum(map(len, one.samples.values()))
-    return Found(found[::-1], left_out, cut=False) if found else None
+    if not found:
+        return None
+    return Found(found[::-1], left_out, cut, asked.level_of(found[0].plan))
 
 
-def _reference(connection: sqlite3.Connection, run: str) -> RunOfSeries:
-    return _run(connection, next(rows(connection, "SELECT * FROM runs WHERE id = ?", (run,))))
+def _reference(connection: sqlite3.Connection, run: str) -> tuple[Plan, Machine]:
+    row = next(rows(connection, "SELECT * FROM runs WHERE id = ?", (run,)))
+    return plan_of(row), machine_of(row)
 
 
-def _run(connection: sqlite3.Connection, row: sqlite3.Row) -> RunOfSeries:
-    """One run with the samples of each backend's newest attempt, without texts and arrivals. Raises ValueError."""
+def _run(connection: sqlite3.Connection, row: sqlite3.Row, level: Level | None) -> RunOfSeries:
+    """One run with the samples of each backend's newest attempt, without texts and arrivals: in a race iterations, of a
+    load the turns at `level`. Raises ValueError."""
     listed, plan = run_of(row), plan_of(row)
     names = names_of(plan)
     states: dict[str, BackendState] = {}
@@ -95,14 +138,15 @@ def _run(connection: sqlite3.Connection, row: sqlite3.Row) -> RunOfSeries:
         if state.attempt == attempts.get(state.name, 1):
             states[state.name] = state
     samples: dict[str, list[Iteration]] = {}
-    for sample in _samples(connection, listed.run, plan, names):
+    for sample in _samples(connection, listed.run, plan, level, names):
         if sample.attempt == attempts.get(sample.backend, 1):
             samples.setdefault(sample.backend, []).append(sample)
     return RunOfSeries(listed.run, listed.created_utc, listed.label, plan, machine_of(row), states, samples)
 
 
-def _samples(connection: sqlite3.Connection, run: str, plan: Plan, names: list[str]) -> list[Iteration]:
-    level = plan.head_level
+def _samples(
+    connection: sqlite3.Connection, run: str, plan: Plan, level: Level | None, names: list[str]
+) -> list[Iteration]:
     if level is None:
         statement = f"SELECT {FIGURES} FROM iterations WHERE run = ? AND phase = 'measured'"
         return [iteration_of(row, run, names) for row in rows(connection, statement, (run,))]

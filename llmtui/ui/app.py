@@ -22,10 +22,11 @@ from llmtui.link.client import EngineLink
 from llmtui.model import Logs, Plan
 from llmtui.runview.run import RunView
 from llmtui.ui import themes
+from llmtui.ui.actions.command import Command
 from llmtui.ui.actions.dispatch import ACTIONS, run_command
 from llmtui.ui.actions.keys import resolve_keys
 from llmtui.ui.actions.quit_question import QuitQuestion
-from llmtui.ui.actions.registry import BY_ID, COMMANDS, Command
+from llmtui.ui.actions.registry import BY_ID, COMMANDS
 from llmtui.ui.actions.rerun_question import RerunQuestion
 from llmtui.ui.announcer import Announcer
 from llmtui.ui.here import Here
@@ -39,6 +40,7 @@ from llmtui.ui.textual_internals import (
     withdraw_notifications,
     write_to_terminal,
 )
+from llmtui.ui.trends import Trends
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.log import RunLog, local_now
 from llmtui.ui.widgets.footer import Footer
@@ -105,6 +107,7 @@ class MonitorApp(App[None]):
         self.quit_question = QuitQuestion(self)
         self.rerun_question = RerunQuestion(self)
         self.here = here or Here()
+        self.trends = Trends()
         self.overlays = Overlays(self)
         self.session = Session(self, link)
         # Each frame of an animation is one more repaint, down the whole line.

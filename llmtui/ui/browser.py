@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from llmtui.config.schema import UiConfig
-from llmtui.ui.actions.registry import Command
+from llmtui.ui.actions.command import Command
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.run import reach
 

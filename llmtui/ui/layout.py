@@ -90,6 +90,19 @@ CLOCK_NOTES_WIDTH = 56
 TIMELINE_LEAST_WIDTH = 8
 
 
+# --- The trend page ---
+
+#: Its chart has three fifths of the rows that it shares with the text, at most this many; with fewer rows none.
+TREND_CHART_MOST, TREND_LEAST_ROWS = 24, 14
+#: Its title names the keys from this width on.
+TREND_TITLE_WIDTH = 60
+
+
+def trend_chart_rows(rows: int) -> int:
+    """Return how many of the `rows` of chart and text the chart of the trend page has."""
+    return min(TREND_CHART_MOST, rows * 3 // 5) if rows >= TREND_LEAST_ROWS else 0
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """The parts of the main screen. A `panel_height` below 4 is a line; `charts` is how many are side by side."""

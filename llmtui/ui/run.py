@@ -25,6 +25,7 @@ from llmtui.text.format import plural
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.escapes import RESTORE_TITLE
 from llmtui.ui.here import Here
+from llmtui.ui.trends import TrendSource
 
 if TYPE_CHECKING:
     # The first frame does not wait for what a past run needs.
@@ -59,7 +60,7 @@ def show(
 
     app = MonitorApp(plan.public(), link, ui=drawable(ui), against=against, here=here, far=source is not None)
     try:
-        with terminal_for(app), _requests_for(app, store, source):
+        with terminal_for(app), _history_for(app, store, source):
             app.run()
     finally:
         if app.session.engine is None:
@@ -113,7 +114,7 @@ async def _show_link(
 ) -> int:
     plan, link = await reach_by(client)
     app = MonitorApp(plan, link, ui=drawable(ui), attached=True, far=source is not None)
-    with terminal_for(app), _requests_for(app, store, source):
+    with terminal_for(app), _history_for(app, store, source):
         await app.run_async()
     return print_farewell(app, name)
 
@@ -126,21 +127,27 @@ def show_past(stored: StoredRun, ui: UiConfig, against: Against | None = None, s
         return PastLink(past_hello(stored))
 
     app = MonitorApp(stored.plan, link, ui=drawable(ui), past=past_run(stored), against=against)
-    with terminal_for(app), _requests_for(app, store):
+    with terminal_for(app), _history_for(app, store):
         app.run()
     return exit_codes.OK
 
 
 @contextlib.contextmanager
-def _requests_for(app: MonitorApp, store: str, source: RequestReader | None = None) -> Iterator[None]:
-    """Let the files of a load, which the user writes from `app`, have the requests that the history or `source` has."""
-    if not app.view.plan.levels:
-        yield
-        return
-    from llmtui.store.requests import RequestSource
+def _history_for(app: MonitorApp, store: str, source: RequestReader | None = None) -> Iterator[None]:
+    """Let `app` read from the history: past runs, and of a load the requests, which its files have too.
 
-    with contextlib.closing(source or RequestSource(store)) as reader:
-        app.view.run_view.requests, app.session.history = reader, reader.answer
+    `source` has the requests of a run on another machine. The history there is out of reach.
+    """
+    with contextlib.ExitStack() as stack:
+        if source is None:
+            app.trends.read = stack.enter_context(contextlib.closing(TrendSource(store)))
+        else:
+            app.trends.out_of_reach = "the history of this run is on the other machine; there: llmtui trend BACKEND"
+        if app.view.plan.levels:
+            from llmtui.store.requests import RequestSource
+
+            reader = stack.enter_context(contextlib.closing(source or RequestSource(store)))
+            app.view.run_view.requests, app.session.history = reader, reader.answer
         yield
 
 

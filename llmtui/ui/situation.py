@@ -12,8 +12,10 @@ Phase = Literal[
     "connecting", "starting", "running", "paused", "done", "stopping", "down", "gone", "past", "stopped", "died"
 ]
 
-#: The log, the verdict, or what is on this machine, over the main screen.
-Page = Literal["log", "verdict", "here"]
+#: The log, the verdict, what is on this machine, or a backend over the runs of the history, over the main screen.
+Page = Literal["log", "verdict", "here", "trend"]
+#: The run measures, or is about to: nothing else may keep the machine busy.
+_MEASURING = ("connecting", "starting", "running", "stopping")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Situation:
     def turns_listed(self) -> bool:
         """Whether the turns of the selected backend are on the screen, whose requests a key shows."""
         return self.iterations and self.turns and not self.requests
+
+    @property
+    def measuring(self) -> bool:
+        """Whether other work would disturb the run."""
+        return self.backends > 0 and self.phase in _MEASURING
 
     @property
     def live(self) -> bool:

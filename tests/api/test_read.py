@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import llmtui
+from llmtui.cli.app import cli
 from llmtui.export.json import run_json
 from llmtui.export.jsonl import sample_line
 from llmtui.runview.run import RunView
 from llmtui.store.open import open_store
 from tests.cli.histories import add
+from tests.imports import files
 from tests.store import turns
 from tests.store.runs import MACHINE
 
@@ -88,6 +91,37 @@ def test_a_load_has_turns_and_requests(tmp_path: Path) -> None:
     assert run.requests() and run.requests() == document.requests() and lines.requests() == []
     assert len(run.requests("a")) == 6 and run.requests("b") == []
     assert run.backends() == document.backends() and run.load == document.load != {}
+
+
+def test_imported_runs_are_read_too(tmp_path: Path) -> None:
+    """What their files do not say is None, not a default."""
+    file = tmp_path / "history.db"
+    old = files.write(tmp_path / "old.json", files.hyperfine(("fast", [1.0, 1.1, 1.05]), ("slow", [2.0, 2.1, 2.05])))
+    load = files.write(tmp_path / "load.json", files.guidellm({"type_": "concurrent", "streams": 8}, n=60))
+    for path in (old, load):
+        imported = CliRunner().invoke(cli, ["import", str(path), "--label", path.stem, "--store", str(file)])
+        assert imported.exit_code == 0, imported.output
+    run = llmtui.read_run("old", store=file)
+    assert (run.label, run.state, run.load) == ("old", "done", {})
+    rows = run.iterations()
+    assert [(row["backend"], row["latency_s"]) for row in rows[:2]] == [("fast", 1.0), ("fast", 1.1)]
+    assert len(rows) == 6 and all(row["ttft_s"] is None and row["output_tokens"] is None for row in rows)
+    fast, slow = run.backends()
+    assert (fast["latency_median_s"], slow["iterations"], fast["ttft_median_s"]) == (1.05, 3, None)
+    assert run.machine["cpu"] == "" and run.machine["cores"] == 0
+    of_load = llmtui.read_run("load", store=file)
+    (turn,) = of_load.turns()
+    assert turn["level"] == "8 streams" and turn["ttft_p50_s"] == pytest.approx(0.1, rel=0.02)
+    requests = of_load.requests()
+    assert len(requests) == 62 and {row["text"] for row in requests} == {""}
+    assert sum(row["error"] is not None for row in requests) == 2
+    with open_store(file)[0] as store:
+        stored = store.load("old")
+    view = RunView(stored.plan)
+    view.apply(stored.hello())
+    (tmp_path / "again.json").write_text(run_json(view))
+    again = llmtui.read_run(tmp_path / "again.json")
+    assert again.iterations() == rows and again.backends() == run.backends()
 
 
 def test_the_code_of_the_manual_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from llmtui.store.open import open_store
-from tests.store import runs
+from tests.store import runs, turns
 
 #: Relative deviations of the latencies of consecutive iterations.
 NOISE = [0.000, 0.004, -0.003, 0.002, -0.005, 0.001, 0.003, -0.002, 0.005, -0.004]
@@ -56,3 +56,21 @@ def add(
             store.finish(run, end)
         if label:
             store.label(run, label)
+
+
+def add_load(file: Path, number: int, rates: dict[int, float]) -> None:
+    """Write the run of a day, with turns of `a` at levels of so many streams, at these output tokens/s."""
+    run = f"{number:08x}"
+    plan = turns.load_plan(*rates, run=run)
+    plan = msgspec.structs.replace(plan, created_utc=f"2026-10-{number:02}T12:00:00.000Z")
+    made = [
+        turns.turn(10 * level + k, run=run, level=level, round=k, output_tokens_per_s=rate * (1 + NOISE[k % 10]))
+        for level, rate in enumerate(rates.values(), 1)
+        for k in range(1, 7)
+    ]
+    store, _ = open_store(file)
+    with store:
+        store.begin(plan, runs.MACHINE)
+        store.save_turns(run, made, [])
+        store.save_state(run, runs.state("a"))
+        store.finish(run, "done")

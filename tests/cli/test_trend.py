@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,8 @@ from click.testing import CliRunner, Result
 from llmtui.cli.app import cli
 from llmtui.cli.exits import exit_code_of
 from llmtui.store.open import open_store
-from tests.cli.histories import NOISE
+from tests.cli.histories import NOISE, add_load
+from tests.imports import files
 from tests.store import runs
 
 
@@ -96,3 +98,83 @@ def test_an_unknown_backend_is_refused_with_the_nearest_one(history: Path) -> No
     assert result.exception is not None
     assert exit_code_of(result.exception) == 2
     assert "no run in the history has a backend 'A'; did you mean 'a'?" in str(result.exception)
+
+
+# --- Loads. ---
+
+
+def test_a_load_has_a_series_at_each_level(tmp_path: Path) -> None:
+    file = tmp_path / "history.db"
+    for number in range(1, 13):
+        wander = 1 + NOISE[number % 10]
+        # The server lost something at 8 streams alone.
+        add_load(file, number, {1: 80 * wander, 8: 400 * wander * (0.8 if number > 6 else 1)})
+    add(file, 13, {"a": 0.5})
+    add_load(file, 14, {1: 80.0, 4: 200.0})
+    add_load(file, 15, {1: 80.0, 8: 320.0})
+
+    at_8 = trend(file, "a", "--level", "8", "--like", "0000000f")
+    assert at_8.stdout.startswith("a at 8 streams: output tokens/s, the median of each run")
+    assert "== output tokens/s -20%, slower from here on" in at_8.stdout
+    assert "13 runs of one setup" in " ".join(at_8.stdout.split())
+    at_1 = trend(file, "a", "--level", "1 stream", "--like", "0000000f")
+    assert at_1.stdout.startswith("a at 1 stream: ") and "no level shift shown" in at_1.stdout
+    # Without a level it is the one that counts; the newest load has none of 4 streams.
+    assert trend(file, "a").stdout.startswith("a at 8 streams: ")
+    at_4 = trend(file, "a", "--level", "4")
+    assert "1 run: a level shift needs" in at_4.stdout and "12 runs without this level" not in at_4.stderr
+    document = json.loads(trend(file, "a", "--level", "8", "--metric", "ttft", "--json").stdout)
+    assert document["level"] == "8 streams" and document["runs"] == [] and document["measured_by"] == "llmtui"
+
+
+def test_a_level_that_no_run_has_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    file = tmp_path / "history.db"
+    add(file, 1, {"a": 0.5, "b": 0.5})
+    add_load(file, 2, {1: 80.0, 8: 400.0})
+    for backend, words in (
+        ("a", "no run of 'a' has one level '16'; its newest load has: 1, 8"),
+        ("b", "no run of 'b' has one level '16'"),
+        ("c", "no run in the history has a backend 'c'"),
+    ):
+        result = CliRunner().invoke(cli, ["trend", backend, "--level", "16", "--store", str(file)])
+        assert result.exception is not None and exit_code_of(result.exception) == 2
+        assert words in str(result.exception)
+    alone = tmp_path / "races.db"
+    add(alone, 1, {"a": 0.5})
+    result = CliRunner().invoke(cli, ["trend", "a", "--level", "8", "--store", str(alone)])
+    assert "no run of 'a' was a load; leave it out" in str(result.exception)
+
+
+# --- Runs of other tools. ---
+
+
+def test_imported_runs_are_a_series_of_their_own_that_says_what_is_unknown(tmp_path: Path) -> None:
+    file = tmp_path / "history.db"
+    add(file, 1, {"fast": 0.5})
+    for number in range(1, 13):
+        times = [(1.0 if number < 7 else 1.3) * (1 + NOISE[number % 10]) * (1 + noise) for noise in NOISE]
+        path = files.write(tmp_path / f"{number}.json", files.hyperfine(("fast", times)))
+        os.utime(path, (files.START + 3600 * number,) * 2)
+        assert CliRunner().invoke(cli, ["import", str(path), "--store", str(file)]).exit_code == 0
+    result = trend(file, "fast")
+    shown = " ".join(result.stdout.split())
+    assert "12 runs of one setup" in shown and "== latency +30%, slower from here on" in shown
+    assert "measured by hyperfine, not by llmtui; unknown: prompts" in shown
+    assert "may have changed from run to run" in shown
+    assert "1 run that another tool measured" in result.stderr
+    own = trend(file, "fast", "--like", "00000001")
+    assert "12 runs that another tool measured" in own.stderr and "hyperfine" not in own.stdout
+    assert json.loads(trend(file, "fast", "--json").stdout)["measured_by"] == "hyperfine"
+
+
+def test_a_load_of_another_tool_has_a_turn_for_each_benchmark(tmp_path: Path) -> None:
+    file = tmp_path / "history.db"
+    report = files.guidellm(*({"type_": "concurrent", "streams": streams} for streams in (2, 2, 2, 8)), n=60)
+    path = files.write(tmp_path / "benchmarks.json", report)
+    for _ in range(2):
+        assert CliRunner().invoke(cli, ["import", f"one={path}", "--store", str(file)]).exit_code == 0
+    few = trend(file, "one")
+    assert few.stdout.startswith("one at 8 streams: latency") and "2 runs with fewer than 3 samples" in few.stderr
+    at_2 = trend(file, "one", "--level", "2")
+    assert at_2.stdout.startswith("one at 2 streams: latency") and "2 runs: a level shift needs" in at_2.stdout
+    assert "measured by guidellm 0.8.1" in " ".join(at_2.stdout.split())

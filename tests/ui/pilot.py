@@ -35,6 +35,14 @@ async def settle(pilot: Pilot[None], link: FakeLink | None = None) -> None:
     await pilot.pause()
 
 
+async def trend_read(app: MonitorApp, pilot: Pilot[None]) -> None:
+    """Wait until the trend page shows what it reads."""
+    async with asyncio.timeout(30.0):
+        while app.trends.reading:
+            await pilot.pause(0.01)
+    await settle(pilot)
+
+
 async def answer_shown(app: MonitorApp, pilot: Pilot[None], link: FakeLink) -> None:
     """Wait until the page of a turn's requests shows the answer of the selected one."""
     table = app.screen.query_one(RequestTable)

@@ -36,10 +36,10 @@ from llmtui.model import (
 )
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.screens import run as run_screen
-from tests.ui import canned_load, canned_search
+from tests.ui import canned_load, canned_search, canned_trend
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
-from tests.ui.pilot import answer_shown, make, settle
+from tests.ui.pilot import answer_shown, make, settle, trend_read
 
 FOLDER = Path(__file__).parent / "snapshots"
 NOON = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
@@ -89,6 +89,8 @@ class Shot:
     load: bool = False
     #: The first message of a search, in place of the race.
     search: Hello | None = None
+    #: How many runs the history has for the trend page.
+    runs: int = 24
     #: The load of the canned one.
     shape: Load = canned_load.LOAD
 
@@ -247,6 +249,13 @@ SHOTS = (
         search=canned_search.hello(load=canned_search.OBJECTIVES, few=True),
         marker="ascii",
     ),
+    Shot("trend", events=_DONE, done=10, keys=["H"], styles=True),
+    Shot("trend-end-ascii", events=_DONE, done=10, keys=["H", "end"], marker="ascii", theme="ansi"),
+    Shot("trend-40x12", (40, 12), events=_DONE, done=10, keys=["H"]),
+    Shot("trend-120x40", (120, 40), events=_DONE, done=10, keys=["H", "down", "m"]),
+    Shot("trend-200x50", (200, 50), events=_DONE, done=10, keys=["H"]),
+    Shot("trend-one-run", events=_DONE, done=10, keys=["H"], runs=1),
+    Shot("trend-measuring", keys=["H"]),
     Shot("search-verdict", events=canned_search.done_events(), keys=["v"], search=canned_search.hello()),
 )
 
@@ -301,11 +310,13 @@ async def take(shot: Shot) -> str:
         app.view.now = lambda: 1000.0
         app.view.run_changed()
         app.export_dir = Path("/home/user")
+        app.trends.read = canned_trend.read(shot.runs)
         async with app.run_test(size=shot.size, notifications=False) as pilot:
             await settle(pilot, link)
             for key in shot.keys:
                 await pilot.press(key)
                 await settle(pilot)
+                await trend_read(app, pilot)
             link.put(*shot.later)
             await settle(pilot, link)
             await settle(pilot)

@@ -6,7 +6,8 @@ import pytest
 from textual.command import CommandPalette
 from textual.widgets import Input
 
-from llmtui.ui.actions.registry import BY_ID, COMMANDS, SECTIONS
+from llmtui.ui.actions.command import SECTIONS
+from llmtui.ui.actions.registry import BY_ID, COMMANDS
 from llmtui.ui.actions.search import SYNONYMS, score, texts_of
 from llmtui.ui.screens.help import HelpScreen, help_rows
 from tests.ui import canned_run as canned

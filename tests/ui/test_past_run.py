@@ -9,28 +9,12 @@ import pytest
 
 from llmtui.cli.open import open_run
 from llmtui.config.file import DEFAULT_SOURCE
-from llmtui.config.schema import UiConfig
-from llmtui.link.client import EngineLink
 from llmtui.store.errors import StoreError
-from llmtui.store.open import open_store
-from llmtui.store.rows import StoredRun
-from llmtui.ui.app import MonitorApp
-from llmtui.ui.past import PastLink, past_hello, past_run
+from llmtui.ui.past import past_run
 from tests.cli.histories import add
 from tests.store.runs import database, history_of_0_1_0
+from tests.ui.past_runs import monitor, stored_run
 from tests.ui.pilot import screen_text, settle
-
-
-def stored_run(file: Path, name: str = "last") -> StoredRun:
-    with open_store(file)[0] as store:
-        return store.load(name)
-
-
-def monitor(stored: StoredRun) -> MonitorApp:
-    async def link() -> EngineLink:
-        return PastLink(past_hello(stored))
-
-    return MonitorApp(stored.plan, link, ui=UiConfig(), past=past_run(stored))
 
 
 async def test_it_shows_figures_states_and_times_of_the_run(tmp_path: Path) -> None:

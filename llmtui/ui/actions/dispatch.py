@@ -45,6 +45,7 @@ ACTIONS: dict[str, Callable[[MonitorApp], None]] = {
     "next_failed": details.next_failed,
     "next_outlier": details.next_outlier,
     "here": here.here,
+    "trend": overlays.trend,
     "theme": application.next_theme,
     "help": overlays.help_keys,
     "quit": application.quit_monitor,

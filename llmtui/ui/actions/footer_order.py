@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from llmtui.ui.actions.registry import COMMANDS, Command
+from llmtui.ui.actions.command import Command
+from llmtui.ui.actions.registry import COMMANDS
 from llmtui.ui.situation import Situation
 
 
 def footer_commands(situation: Situation) -> list[Command]:
     """Return the commands that apply now and belong in the footer."""
-    return [c for c in COMMANDS if c.footer and c.applies(situation)]
+    past = situation.phase == "past"
+    return [c for c in COMMANDS if (c.footer or (past and c.footer_of_past)) and c.applies(situation)]
 
 
 #: The order on the main screen: during the run, when it is done, and before it starts. What changes the charts comes
@@ -18,7 +20,8 @@ _RACING = (
     " rerun_all"
 )
 _DONE = (
-    "verdict export maximise rerun table level_after rerun_all chart metric hide log more export_as sort hold detach"
+    "verdict export maximise rerun table level_after rerun_all chart metric hide trend log more export_as sort hold"
+    " detach"
 )
 _STARTING = "maximise detach log chart metric hide table stop hold sort"
 #: The order on the details, and on the log and the verdict.
@@ -27,6 +30,8 @@ _DETAILS = (
     " export_as more rerun_all"
 )
 _PAGE = "more pairs metric pause export detach export_as rerun stop hold verdict log rerun_all"
+#: The order on the trend of a backend.
+_TREND = f"metric level_after {_PAGE}"
 
 
 def by_importance(situation: Situation) -> list[str]:
@@ -37,7 +42,7 @@ def by_importance(situation: Situation) -> list[str]:
     first += ["hide"] if situation.hidden else []
     if situation.details:
         first.append("back")
-        rest = _PAGE if situation.page else _DETAILS
+        rest = _TREND if situation.page == "trend" else _PAGE if situation.page else _DETAILS
     elif situation.phase in ("connecting", "starting"):
         rest = _STARTING
     else:

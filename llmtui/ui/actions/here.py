@@ -11,25 +11,18 @@ from llmtui.ui.actions.overlays import toggle
 if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp
 
-#: The run measures, or is about to: nothing else may keep the machine busy.
-_MEASURING = ("connecting", "starting", "running", "stopping")
-
 
 def here(app: MonitorApp) -> None:
     """Open or close the page."""
-    if toggle(app, "here") and not _measuring(app):
+    if toggle(app, "here") and not app.view.situation().measuring:
         look(app)
-
-
-def _measuring(app: MonitorApp) -> bool:
-    return bool(app.run_view.backends) and app.view.situation().phase in _MEASURING
 
 
 def look(app: MonitorApp) -> None:
     """Ask what is on this machine, unless that would disturb a measurement."""
     if app.here.look is None or app.here.looking:
         return
-    if _measuring(app):
+    if app.view.situation().measuring:
         app.report("a run is being measured, and looking would disturb it: pause it first, or wait", log=False)
         return
     app.here.looking = True
@@ -54,7 +47,8 @@ def choose(app: MonitorApp) -> None:
     if app.here.look is None:
         app.report("this monitor cannot start races; in a terminal: llmtui", log=False)
         return
-    going = bool(app.run_view.backends) and app.view.situation().phase in (*_MEASURING, "paused")
+    situation = app.view.situation()
+    going = situation.measuring or (situation.backends > 0 and situation.phase == "paused")
     if going and not app.here.asked:
         app.here.asked = True
         _show(app)

@@ -70,6 +70,11 @@ def verdict(app: MonitorApp) -> None:
     toggle(app, "verdict")
 
 
+def trend(app: MonitorApp) -> None:
+    """Open or close the trend of the selected backend over the runs of the history."""
+    toggle(app, "trend")
+
+
 def all_pairs(app: MonitorApp) -> None:
     """Show all pairs in the verdict, or those with the best backend only."""
     from llmtui.ui.screens.verdict import VerdictScreen

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, cast
 from rich.text import Text
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
+from llmtui.ui.actions.command import Command
 from llmtui.ui.actions.keys import key_word
-from llmtui.ui.actions.registry import COMMANDS, Command
+from llmtui.ui.actions.registry import COMMANDS
 from llmtui.ui.actions.search import score, texts_of
 
 if TYPE_CHECKING:

@@ -5,16 +5,9 @@ It imports no Textual: the config is validated with it.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from typing import Literal
-
 from llmtui.model import RESTING
+from llmtui.ui.actions.command import Command
 from llmtui.ui.situation import Situation
-
-
-def _always(_: Situation) -> bool:
-    return True
 
 
 def _chart_with_results(s: Situation) -> bool:
@@ -28,49 +21,6 @@ def _several_levels(s: Situation) -> bool:
 _ONE_LEVEL = "for a load with several levels"
 #: Why a key of the details does not apply elsewhere.
 _DETAILS_FIRST = "open the details of a backend first"
-Group = Literal["Backend", "Run", "Charts", "Table", "Screens", "Details", "Verdict", "Application"]
-#: The sections of the help: each says where its keys work.
-SECTIONS: dict[Group, str] = {
-    "Backend": "The selected backend",
-    "Run": "The run",
-    "Charts": "Charts of the main screen",
-    "Table": "Table of the main screen, and of the details",
-    "Screens": "Other screens",
-    "Details": "Details of a backend",
-    "Verdict": "The verdict",
-    "Application": "Everywhere",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Command:
-    """A command of the user. `label` is its word in the footer, `short` a shorter one for narrow terminals.
-
-    `refusal` says why it does not apply.
-    """
-
-    id: str
-    key: str
-    label: str
-    help: str
-    group: Group
-    applies: Callable[[Situation], bool] = _always
-    label_now: Callable[[Situation], str] | None = None
-    refusal: str = ""
-    footer: bool = True
-    #: Whether the engine carries it out.
-    engine: bool = False
-    short: str = ""
-    #: Whether it is for a load with several levels only: a race has no word of it.
-    load: bool = False
-
-    def word(self, situation: Situation, narrow: bool = False) -> str:
-        """The footer's word for this command in `situation`."""
-        if narrow and self.short:
-            return self.short
-        return self.label_now(situation) if self.label_now else self.label
-
-
 COMMANDS: tuple[Command, ...] = (
     Command(
         "rerun",
@@ -377,6 +327,16 @@ COMMANDS: tuple[Command, ...] = (
         "what runs here: race another model, or see how to get the rest",
         "Run",
         lambda s: not s.details or s.page == "here",
+    ),
+    Command(
+        "trend",
+        "H",
+        "Trend",
+        "the trend of this backend over the runs of the history",
+        "Screens",
+        lambda s: not s.details or s.page == "trend",
+        footer=False,
+        footer_of_past=True,
     ),
     Command(
         "theme",

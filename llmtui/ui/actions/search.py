@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from llmtui.ui.actions.registry import SECTIONS, Command
+from llmtui.ui.actions.command import SECTIONS, Command
 
 #: Other words for each command.
 SYNONYMS: dict[str, str] = {
@@ -36,6 +36,7 @@ SYNONYMS: dict[str, str] = {
     "maximise": "open show samples tokens requests",
     "back": "escape close main",
     "here": "discover servers models installed available missing race find",
+    "trend": "history runs over time versions regression shift drift slower",
     "theme": "colour color appearance",
     "help": "shortcuts manual",
     "quit": "exit leave close end",

@@ -16,8 +16,9 @@ from textual.widgets import Input
 
 from llmtui.model import Plan
 from llmtui.runview.loads import worded
+from llmtui.ui.actions.command import SECTIONS
 from llmtui.ui.actions.keys import key_word
-from llmtui.ui.actions.registry import COMMANDS, SECTIONS
+from llmtui.ui.actions.registry import COMMANDS
 from llmtui.ui.actions.search import score, texts_of
 from llmtui.ui.text.spans import Line, width_of, wrap
 from llmtui.ui.textual_internals import PaintedOnceScreen

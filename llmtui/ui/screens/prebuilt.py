@@ -14,7 +14,7 @@ from llmtui.ui.textual_internals import build_screen, lay_out
 if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp
 
-OverlayName = Literal["details", "help", "here", "log", "verdict", "requests"]
+OverlayName = Literal["details", "help", "here", "log", "verdict", "requests", "trend"]
 #: The pause before each screen is built ahead: the run starts meanwhile.
 _PAUSE_S = 0.3
 
@@ -56,19 +56,26 @@ class Overlays:
                 from llmtui.ui.screens.requests import RequestsScreen
 
                 return RequestsScreen(view, keys)
+            case "trend":
+                from llmtui.ui.screens.trend import TrendScreen
+
+                return TrendScreen(view, keys, self._app.trends)
             case "verdict":
                 from llmtui.ui.screens.verdict import VerdictScreen
 
                 return VerdictScreen(view, keys)
 
     async def build_ahead(self, pause_s: float = _PAUSE_S) -> None:
-        """Build every screen, so that the first key that opens one does not wait for it."""
+        """Build every screen, so that the first key that opens one does not wait for it.
+
+        But the trend has to wait for what it reads anyhow.
+        """
         app = self._app
         for name in get_args(OverlayName):
             await asyncio.sleep(pause_s)
             if not app.is_running:
                 return
-            if name == "requests" and not app.run_view.plan.levels:
+            if name == "trend" or (name == "requests" and not app.run_view.plan.levels):
                 continue
             screen = self[name]
             await build_screen(app, screen)
