@@ -232,17 +232,31 @@ on_command_option = click.option("--on-command", metavar="PATH", type=TEXT, hidd
 class MetricOption(click.Option):
     """An option that takes one of llmtui.stats.metrics.METRICS, which is imported only when it is needed."""
 
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
-        """The option and its help, with all metrics."""
+    @property
+    def choices(self) -> Sequence[str]:
+        """The metrics that it takes."""
         from llmtui.stats.metrics import RATIOS
 
-        return "--metric METRIC", f"{self.help} {', '.join(RATIOS)}."
+        return RATIOS
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        """The option and its help, with all metrics."""
+        return "--metric METRIC", f"{self.help} {', '.join(self.choices)}."
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         """Refuse unknown metrics."""
-        from llmtui.stats.metrics import RATIOS
+        return click.Choice(self.choices).convert(value, self, ctx)
 
-        return click.Choice(RATIOS).convert(value, self, ctx)
+
+class TrendMetricOption(MetricOption):
+    """The same, also with the energy, which has a trend but decides no race."""
+
+    @property
+    def choices(self) -> Sequence[str]:
+        """The metrics that it takes."""
+        from llmtui.stats.metrics import ENERGY
+
+        return (*super().choices, ENERGY.key)
 
 
 def plan_from(

@@ -15,6 +15,7 @@ from llmtui.cli.options import (
     PATH,
     TEXT,
     MetricOption,
+    TrendMetricOption,
     against_option,
     label_option,
     model_option,
@@ -234,7 +235,7 @@ def compare(
     help="The number of runs.",
 )
 @click.option("--like", metavar="RUN", default="", type=TEXT, help="Runs like this one; by default the newest.")
-@click.option("--metric", cls=MetricOption, help="The metric, by default the one that counts:")
+@click.option("--metric", cls=TrendMetricOption, help="The metric, by default the one that counts:")
 @click.option("--level", metavar="LEVEL", default="", type=TEXT, help="The level of a load, such as 8 or 2/s.")
 @_label_option
 @_since_option

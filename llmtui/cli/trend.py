@@ -13,7 +13,7 @@ from llmtui.cli.output import STDOUT, output_columns, report, write_output
 from llmtui.model.errors import UsageError
 from llmtui.runview.trend import changed_words, left_out_words, sentences, size_words
 from llmtui.stats.level_shifts import ALPHA, LevelShift
-from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.metrics import ALL_METRICS, MetricKey
 from llmtui.stats.run_series import RunPoint, RunSeries, series_of
 from llmtui.store.run_filter import RunFilter
 from llmtui.store.series import Found, backend_names, level_names, runs_of_series
@@ -79,7 +79,7 @@ def _no_level(backend: str, level: str, levels: Sequence[str]) -> str:
 
 def trend_text(series: RunSeries, width: int) -> str:
     """The table, a row per run with its interval as a plot, and a sentence per shift, at most `width` columns wide."""
-    of, points = METRICS[series.metric], series.points
+    of, points = ALL_METRICS[series.metric], series.points
     level = f" at {series.level}" if series.level else ""
     head = f"{sanitize(series.backend, 60)}{level}: {of.title}, the median of each run with its 95% interval"
     lines = wrapped(f"{head}; {plural(len(points), 'run')} of one setup, the oldest first", width)

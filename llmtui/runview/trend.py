@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmtui.stats.checks.imported import unknown
 from llmtui.stats.level_shifts import ALPHA, SHOWN_FROM, LevelShift
-from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.metrics import ALL_METRICS, MetricKey
 from llmtui.stats.run_series import LEAST_SAMPLES, RunPoint, RunSeries
 from llmtui.store.series import Found
 from llmtui.text import sanitize
@@ -83,6 +83,9 @@ def sentences(series: RunSeries) -> list[str]:
     if series.origin is not None:
         measured = f"measured by {series.origin.title}, not by llmtui"
         texts.append(f"{measured}; {unknown(series.origin)}: these may have changed from run to run")
+    if series.meters:
+        meters = sanitize(series.meters, _CHANGE)
+        texts.append(f"energy of {meters}: runs with other meters, or without energy, are left out")
     if series.shifts:
         texts.append("a shift is of the machine and the backend together: llmtui compare tells them apart")
     return texts
@@ -95,12 +98,11 @@ def _alike(ratio: float, shift: float | None) -> bool:
 
 def size_words(shift: LevelShift, metric: MetricKey) -> str:
     """The change at a shift: "latency +5.2%, slower"."""
-    of = METRICS[metric]
+    of = ALL_METRICS[metric]
     if shift.ratio is None:
         return f"{of.title} at another level"
     better = (shift.ratio > 1) == of.higher_is_better
-    word = ("better" if better else "worse") if of.of_objectives else ("faster" if better else "slower")
-    return f"{of.title} {_change(shift.ratio)}, {word}"
+    return f"{of.title} {_change(shift.ratio)}, {of.change_word(better=better)}"
 
 
 def _change(ratio: float) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from llmtui.model import Backend, BackendState, Imported, Iteration, Level, Machine, Plan, Struct
 from llmtui.stats.intervals import median_interval
 from llmtui.stats.level_shifts import LevelShift, level_shifts
-from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.metrics import ALL_METRICS, MetricKey
 from llmtui.stats.same_work import different_backend_settings, different_settings, same_setup
 
 #: A run with fewer samples is left out of a series.
@@ -75,6 +75,8 @@ class RunSeries(Struct, frozen=True):
     shifts: list[LevelShift]
     others_at: list[dict[str, float]]
     origin: Imported | None = None
+    #: What a series of energy is of, such as "package-0"; runs with other meters are not in it.
+    meters: str = ""
 
 
 def like(one: Plan, machine: Machine, other: Plan, other_machine: Machine) -> str:
@@ -100,6 +102,9 @@ def series_of(runs: Sequence[RunOfSeries], backend: str, metric: MetricKey, leve
 
     `level` is that of a load at which the samples are turns.
     """
+    meters = ""
+    if metric == "energy_per_token":
+        runs, meters = _of_same_meters(runs, backend)
     points: list[RunPoint] = []
     last: RunOfSeries | None = None
     for run in runs:
@@ -117,11 +122,12 @@ def series_of(runs: Sequence[RunOfSeries], backend: str, metric: MetricKey, leve
         shifts=shifts,
         others_at=list(_others_at(points, shifts)),
         origin=runs[-1].plan.imported if runs else None,
+        meters=meters,
     )
 
 
 def _values(samples: Sequence[Iteration], metric: MetricKey) -> list[float]:
-    counted = (METRICS[metric].counted(sample) for sample in samples if sample.ok)
+    counted = (ALL_METRICS[metric].counted(sample) for sample in samples if sample.ok)
     return sorted(value for value in counted if value is not None)
 
 
@@ -188,3 +194,23 @@ def _others_at(points: Sequence[RunPoint], shifts: Sequence[LevelShift]) -> Iter
             if all(len(side) >= LEAST_SAMPLES and min(side) > 0 for side in sides):
                 ratios[name] = statistics.median(sides[1]) / statistics.median(sides[0])
         yield ratios
+
+
+def _of_same_meters(runs: Sequence[RunOfSeries], backend: str) -> tuple[list[RunOfSeries], str]:
+    """Return the runs with those samples only whose energy is of the newest meters of their backend, and the meters.
+
+    Energies of different meters are not comparable, such as that of a card with that of a card and a processor.
+    """
+    newest: dict[str, list[str]] = {}
+    for run in runs:
+        for name, samples in run.samples.items():
+            of = next((s.power.meters for s in reversed(samples) if s.power and s.power.joules_per_token), None)
+            newest[name] = of or newest.get(name, [])
+    same = []
+    for run in runs:
+        kept = {
+            name: [sample for sample in samples if sample.power is not None and sample.power.meters == newest[name]]
+            for name, samples in run.samples.items()
+        }
+        same.append(run._replace(samples=kept))
+    return same, " + ".join(newest.get(backend, []))

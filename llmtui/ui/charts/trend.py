@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from llmtui.stats.metrics import METRICS
+from llmtui.stats.metrics import ALL_METRICS
 from llmtui.stats.run_series import RunPoint, RunSeries
 from llmtui.text import sanitize
 from llmtui.text.format import Scale, plural, unit_of
@@ -76,7 +76,7 @@ def draw_trend(series: RunSeries, role: Role, width: int, height: int) -> list[L
 
 def _drawn(series: RunSeries, width: int, rows: int) -> _Drawn:
     """The newest runs that have a column each, and their axes."""
-    factor = Scale(unit_of([point.median for point in series.points], METRICS[series.metric].unit), 0).factor
+    factor = Scale(unit_of([point.median for point in series.points], ALL_METRICS[series.metric].unit), 0).factor
     points = series.points[-width:]
     for _ in range(2):
         ends = [value for p in points for value in (p.median, p.low, p.high) if value is not None]

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 
-from llmtui.stats.metrics import METRICS
+from llmtui.stats.metrics import ALL_METRICS
 from llmtui.text.format import plural
 from llmtui.ui.charts.trend import draw_trend
 from llmtui.ui.layout import CHART_LEAST_WIDTH, TALL_HEADER, TREND_TITLE_WIDTH, trend_chart_rows
@@ -47,7 +47,7 @@ class TrendTitle(Lines):
         shown = trends.current(self.view)
         if shown is not None and (series := shown.series) is not None:
             level = f" at {series.level}" if series.level else ""
-            left.append((f"{level}: {METRICS[series.metric].title}, {plural(len(series.points), 'run')}", ""))
+            left.append((f"{level}: {ALL_METRICS[series.metric].title}, {plural(len(series.points), 'run')}", ""))
             setup: Span = (" of one setup", "dim")
             if width_of([*left, setup, *right]) < width:
                 left.append(setup)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llmtui.runview.trend import changed_words, sentences, size_words
-from llmtui.stats.metrics import METRICS
+from llmtui.stats.metrics import ALL_METRICS
 from llmtui.stats.run_series import RunPoint, RunSeries
 from llmtui.text import sanitize
 from llmtui.text.format import DASH, scale_of
@@ -35,7 +35,7 @@ def _wrapped(text: str, width: int, role: Role, indent: int = 1) -> Iterator[Lin
 
 def _rows(series: RunSeries, width: int) -> Iterator[Line]:
     points = series.points
-    scale = scale_of([p.median for p in points], METRICS[series.metric].unit)
+    scale = scale_of([p.median for p in points], ALL_METRICS[series.metric].unit)
     columns = [
         ["run", *(sanitize(p.run, 8) for p in points)],
         ["started (UTC)", *(sanitize(p.created_utc[:16].replace("T", " ")) for p in points)],
