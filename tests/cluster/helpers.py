@@ -76,7 +76,7 @@ class Dask:
     def start_worker(self, environ: Mapping[str, str], within: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """Start one more worker; `wait_registered` waits until the scheduler has it."""
         self._registered += 1
-        options = ("--nthreads", "1", "--no-nanny", "--local-directory", str(self._folder))
+        options = ("--nthreads", "1", "--no-nanny", "--death-timeout", "60", "--local-directory", str(self._folder))
         return self._start("dask_worker", self.address, *options, environ=environ, within=within)
 
     def wait_registered(self) -> None:
