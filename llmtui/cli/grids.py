@@ -1,4 +1,4 @@
-"""A grid ([[sweep]]) that is large: it is asked back before it starts."""
+"""A large grid ([[sweep]]): llmtui asks before it starts one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmtui.model.errors import UsageError
 from llmtui.runview.loads import duration
 from llmtui.text.format import plural
 
-#: A grid is asked back beyond this many cells, and if it is known to take longer than this, in s.
+#: llmtui asks beyond this many cells, and if the grid is known to take longer than this, in s.
 MOST_CELLS = 50
 MOST_S = 3600.0
 

@@ -22,7 +22,7 @@ import msgspec
 
 from llmtui import exit_codes
 from llmtui.cli.on import name_versions, sent_config
-from llmtui.cli.output import draw_for
+from llmtui.cli.output import draw_for, report
 from llmtui.cli.racing import SentConfig
 from llmtui.interrupts import ignore_interrupts, raise_on_interrupt
 from llmtui.link.line_messages import Exited, Print, Printed, Refused
@@ -71,7 +71,13 @@ def _code_of(words: Sequence[str], sent: SentConfig | None) -> int:
     except Exception as error:
         from llmtui.cli.exits import exit_code_of
 
-        code = exit_code_of(error)
+        try:
+            code = exit_code_of(error)
+        except SystemExit as ended:
+            code = ended.code
+        except Exception as bug:
+            report(f"llmtui failed here: {bug!r}; please report this")
+            code = exit_codes.FAILED
     finally:
         ignore_interrupts()
     return code if isinstance(code, int) else exit_codes.OK
@@ -186,7 +192,8 @@ def _options(context: click.Context) -> Iterator[str]:
         value = context.params.get(str(param.name))
         if not isinstance(param, click.Option) or param.name in ("on", "on_command"):
             continue
-        if value is None or value is False or value in ("", ()):
+        typed = context.get_parameter_source(str(param.name)) is click.core.ParameterSource.COMMANDLINE
+        if not typed or value is None or value is False:
             continue
         name = max(param.opts, key=len) if not param.opts[0].startswith("--") else param.opts[0]
         if value is True:

@@ -74,7 +74,7 @@ def _no_level(backend: str, level: str, levels: Sequence[str]) -> str:
     if not levels:
         return f"--level: no run of {name!r} was a load; leave it out"
     there = ", ".join(levels[:_LEVELS]) + (", ..." if len(levels) > _LEVELS else "")
-    return f"--level: no run of {name!r} has one level {sanitize(level, 40)!r}; its newest load has: {there}"
+    return f"--level: {sanitize(level, 40)!r} names no level, or several, of {name!r}; its newest load has: {there}"
 
 
 def trend_text(series: RunSeries, width: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -50,7 +51,8 @@ class ClusterCrew(Crew):
         try:
             await self._open()
             await self._look()
-            await self._say_versions()
+            with contextlib.suppress(LineError):  # only a warning would be missing
+                await self._say_versions()
         except LineError as error:
             return Failure(kind="missing", message=str(error), hint=HINT)
         self._say_lost()
@@ -136,6 +138,7 @@ class ClusterCrew(Crew):
         left = self._left()[: of.workers]
         if not left:
             return [], self._none_left()
+        of = msgspec.structs.replace(of, workers=len(left))
         failures = await asyncio.gather(*(worker.prepare(of) for worker in left))
         self._name(self._all)
         self._say_lost()
@@ -150,7 +153,7 @@ class ClusterCrew(Crew):
     async def _say_versions(self) -> None:
         """Say which machines have another Python or Dask. Raises LineError."""
         assert self._line is not None
-        ours, theirs = await self._line.versions()
+        ours, theirs = await self._line.versions([worker.address for worker in self._left()])
         names = {"": "the scheduler"} | {worker.address: f"worker {worker.name}" for worker in self._all}
         known = {names[address]: versions for address, versions in theirs.items() if address in names}
         for text in mismatches(ours, known):

@@ -8,6 +8,7 @@ import pkgutil
 import ssl
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import llmtui
 from llmtui.cluster.messages import OPERATION, Answer, AnyAsk, Terms, decode_answer, encode
@@ -17,8 +18,11 @@ from llmtui.cluster.task import hold, key_of
 CONNECT_S = 10.0
 WORKERS_S = 20.0
 CALL_S = 10.0
+#: How long a scheduler that Dask did not reach may take to refuse a plain connection, in s.
+REFUSED_S = 2.0
 #: What each machine is asked for.
 _VERSION = "llmtui:__version__"
+_REFUSED = "the connection is refused, so nothing listens there"
 _TLS = ("ca-file", "client.cert", "client.key")
 
 
@@ -52,7 +56,22 @@ class Line:
                 name="llmtui",
             )
         except Exception as error:
-            raise LineError(f"cannot reach the scheduler {self.scheduler}: {_unreached(error)}") from None
+            # Dask connects again and again until its time is over, which then hides why.
+            why = _REFUSED if await self._refused() else _unreached(error)
+            raise LineError(f"cannot reach the scheduler {self.scheduler}: {why}") from None
+
+    async def _refused(self) -> bool:
+        """Whether nothing listens at the address of the scheduler."""
+        at = urlsplit(self.scheduler)
+        try:
+            async with asyncio.timeout(REFUSED_S):
+                _, writer = await asyncio.open_connection(at.hostname, at.port)
+        except ConnectionRefusedError:
+            return True
+        except (OSError, TimeoutError, ValueError):
+            return False
+        writer.close()
+        return False
 
     async def workers(self) -> dict[str, str]:
         """Return the addresses of the workers and the hosts in them, at least one. Raises LineError."""
@@ -69,15 +88,17 @@ class Line:
         except Exception as error:
             raise LineError(f"the scheduler {self.scheduler} does not answer: {_words(error)}") from None
 
-    async def versions(self) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-        """Return our versions of Python and Dask, and those of the others by address: "" is the scheduler. Raises
+    async def versions(self, addresses: Sequence[str]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        """Return our versions of Python and Dask, and those of the scheduler ("") and workers by address. Raises
         LineError."""
         from distributed.versions import get_versions
 
         try:
             async with asyncio.timeout(CALL_S):
                 scheduler = await self._client.scheduler.versions()
-                workers = await self._client.scheduler.broadcast(msg={"op": "versions"}, on_error="ignore")
+                workers = await self._client.scheduler.broadcast(
+                    msg={"op": "versions"}, workers=list(addresses), on_error="ignore"
+                )
         except Exception as error:
             raise LineError(f"the scheduler {self.scheduler} does not answer: {_words(error)}") from None
         return _versions(get_versions()), {at: _versions(of) for at, of in {"": scheduler, **workers}.items()}
@@ -88,13 +109,8 @@ class Line:
 
         They are asked by a function of Python itself: Dask ends a worker, or the task, that cannot import what it gets.
         """
-        try:
-            async with asyncio.timeout(CALL_S):
-                there = await self._client.run(
-                    pkgutil.resolve_name, _VERSION, workers=list(addresses), on_error="return"
-                )
-        except Exception as error:
-            raise LineError(f"the scheduler {self.scheduler} does not answer: {_words(error)}") from None
+        # Each by itself: a worker that hangs is lost, and not the others.
+        there = dict(zip(addresses, await asyncio.gather(*map(self._version_at, addresses)), strict=True))
         try:
             async with asyncio.timeout(CALL_S):
                 of_scheduler = await self._client.run_on_scheduler(pkgutil.resolve_name, _VERSION)
@@ -103,6 +119,17 @@ class Line:
         if why := _unfit(of_scheduler):
             raise LineError(f"the scheduler {self.scheduler} cannot be used: {why}")
         return {address: why for address, version in there.items() if (why := _unfit(version))}
+
+    async def _version_at(self, address: str) -> object:
+        """Return the version of llmtui there, or the error that says why it is unknown. Raises LineError."""
+        try:
+            async with asyncio.timeout(CALL_S):
+                said = await self._client.run(pkgutil.resolve_name, _VERSION, workers=[address], on_error="return")
+                return said.get(address)
+        except TimeoutError as error:
+            return error
+        except Exception as error:
+            raise LineError(f"the scheduler {self.scheduler} does not answer: {_words(error)}") from None
 
     async def knows(self, address: str) -> bool:
         """Whether the scheduler still has this worker. Raises LineError."""
@@ -171,6 +198,8 @@ def _unfit(version: object) -> str:
     """Return why a machine with this version of llmtui, or the error of the import, cannot be used; "" if it can."""
     if version == llmtui.__version__:
         return ""
+    if isinstance(version, TimeoutError):
+        return f"no answer for {CALL_S:g} s"
     if isinstance(version, str):
         return f"llmtui {version} is installed there and {llmtui.__version__} here; install the same version on both"
     return f"llmtui cannot be imported there ({_words(version)}); install llmtui[cluster] {llmtui.__version__}"
@@ -193,7 +222,7 @@ def _unreached(error: BaseException) -> str:
         chain.append(cause)
     said = " ".join(f"{type(each).__name__} {each}" for each in chain)
     if "refused" in said:
-        return "the connection is refused, so nothing listens there"
+        return _REFUSED
     if "gaierror" in said:
         return "its host is not known"
     if "WRONG_VERSION_NUMBER" in said or "record layer failure" in said:

@@ -158,9 +158,7 @@ class RemoteWorker:
             if time.monotonic() > until:
                 with contextlib.suppress(Exception):  # else it would start once the worker is free
                     await self._future.cancel()
-                raise LineError(
-                    f"it did not start within {START_S:g} s: another run, or another task, takes its thread"
-                )
+                raise LineError(f"it did not start within {START_S:g} s: another run or task uses its thread")
             await asyncio.sleep(0.05)
         self.host = self.name = greeting.host[:_MOST_HOST] or self.host
         self.others = greeting.others

@@ -28,8 +28,8 @@ class RunWorkers:
         self.crew: Crew = self._cluster or Crew()
 
     async def begin(self) -> None:
-        """Say what speaks against the workers of the config. If a cluster has none that can be used all backends fail:
-        no server is launched in vain."""
+        """Say what speaks against the workers of the config. If a cluster has none that can be used all backends fail,
+        and no server is launched."""
         if self._cluster is None:
             self._counts.begin()
             return
@@ -46,7 +46,8 @@ class RunWorkers:
         failure = opening.result() if (error := opening.exception()) is None else _bug(error)
         if failure is not None:
             for backend_run in waiting:
-                fail(self._run, backend_run, failure)
+                if backend_run.queue:  # it has not been stopped meanwhile
+                    fail(self._run, backend_run, failure)
 
     async def at(self, level: Level) -> int:
         """Return how many workers the next turn at a level has."""

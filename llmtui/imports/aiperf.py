@@ -136,7 +136,7 @@ def read_summary(path: Path, fields: dict[str, msgspec.Raw]) -> list[Benchmark]:
         prompt_tokens=tokens(path, "input_sequence_length", _scalar(path, fields, "input_sequence_length")),
     )
     unknown = [*UNKNOWN, "single requests"]
-    began = decode(path, fields["start_time"], str | None, "start_time: ") if "start_time" in fields else ""  # type: ignore[arg-type]
+    began = decode(path, fields["start_time"], Any, "start_time: ") if "start_time" in fields else None
     if (at := local_time(began)) is not None:
         unknown.append("when exactly it was measured")
     started = utc(at.timestamp() if at is not None else None)
@@ -300,12 +300,14 @@ def _phase(path: Path, config: dict[str, Any]) -> dict[str, Any] | None:
         and "warmup" not in (phase.get("kind"), phase.get("name"))
     ]
     if len(measured) > 1:
-        raise ImportRefused(path, f"has {len(measured)} phases with results, and their figures are of all together")
+        raise ImportRefused(path, f"has {len(measured)} phases with results, and its figures mix them")
     if not measured:
         return None
     kind = measured[0].get("type")
-    if kind not in _KNOWN_PHASES or (kind != "concurrency" and not _number(measured[0].get("rate"))):
-        raise ImportRefused(path, f"its load {sanitize(str(kind), 40)!r} is not one of llmtui, or has no single rate")
+    if kind not in _KNOWN_PHASES:
+        raise ImportRefused(path, f"llmtui has no load like its {sanitize(str(kind), 40)!r}")
+    if kind != "concurrency" and not _number(measured[0].get("rate")):
+        raise ImportRefused(path, f"its load {sanitize(str(kind), 40)!r} has no single rate")
     return measured[0]
 
 

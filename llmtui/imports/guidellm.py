@@ -174,19 +174,20 @@ def _requests(path: Path, field: str, of: _Benchmark) -> list[Request]:
     good, bad, cut = (of.requests.successful or [], of.requests.errored or [], of.requests.incomplete or [])
     if len(good) + len(bad) + len(cut) > MAX_REQUESTS:
         raise ImportRefused(path, f"{field}: has more than {MAX_REQUESTS} requests")
-    starts = [each.start for each in (*good, *bad, *cut) if each.start is not None]
-    first = min(starts, default=0.0)
     # The file has the requests of the warm-up and of the cool-down too, and its figures are without them.
     window = (-math.inf, math.inf)
     if of.start_time is not None and of.duration is not None and of.duration > 0:
         window = (of.start_time, of.start_time + of.duration)
     named = (("successful", good), ("errored", bad), ("incomplete", cut))
-    return [
-        _request(path, f"{field}.requests.{status}[{number}]", status, each, first)
+    kept = [
+        (f"{field}.requests.{status}[{number}]", status, each)
         for status, requests in named
         for number, each in enumerate(requests)
         if each.within(window)
     ]
+    # Times begin with the first request that counts: rates are over the time since then.
+    first = min((each.start for _, _, each in kept if each.start is not None), default=0.0)
+    return [_request(path, place, status, each, first) for place, status, each in kept]
 
 
 def _request(path: Path, field: str, status: str, of: _Stats, first: float) -> Request:

@@ -22,6 +22,8 @@ def energy_changes(a: Sequence[RunView], b: Sequence[RunView], outcomes: Sequenc
             continue  # to compare the work takes longer than all the rest
         reason = unlike_work(side_of(a[-1]), side_of(b[-1]), (outcome.a, outcome.b))
         head = f"{title(outcome.a, outcome.b)}: " if outcome.names == ("A", "B") else ""
+        level = b[-1].plan.head_level
+        head += f"at {level.title}, " if level is not None else ""
         change = energy_change((outcome.a, outcome.b), outcome.names, head, one, two, reason)
         changes += [change] if change is not None else []
     return changes

@@ -69,7 +69,8 @@ def _still_holds(judged: int, count: int, views: Sequence[SamplesView], done: bo
         return new == 0
     growth = _GROWTH * max(1.0, max(view.finished for view in views) / _MANY)
     counts = [view.finished for view in views if view.state.state not in RESTING]
-    in_round = views[0].level > 0 and new < len(counts) and min(counts) < max(counts)
+    # The first turn of a backend at this level appears at once.
+    in_round = views[0].level > 0 and new < len(counts) and 0 < min(counts) < max(counts)
     return in_round or new <= judged * growth
 
 

@@ -98,7 +98,7 @@ def energy_change(
         reason = f"{called[one is not None]} has no energy"
     reason = reason or _unlike(one, two, called)
     shown = None
-    if one is not None and two is not None and not reason:
+    if one is not None and two is not None and change is not None and not reason:
         difference, errors = two.median - one.median, (one.error or 0.0) + (two.error or 0.0)
         shown = "more" if difference > errors else "less" if -difference > errors else None
     figures = ", ".join(_figure(name, of) for name, of in zip(called, (one, two), strict=True) if of is not None)

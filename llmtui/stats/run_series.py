@@ -209,7 +209,8 @@ def _of_same_meters(runs: Sequence[RunOfSeries], backend: str) -> tuple[list[Run
     same = []
     for run in runs:
         kept = {
-            name: [sample for sample in samples if sample.power is not None and sample.power.meters == newest[name]]
+            # A failure has no energy, and is counted.
+            name: [s for s in samples if not s.ok or (s.power is not None and s.power.meters == newest[name])]
             for name, samples in run.samples.items()
         }
         same.append(run._replace(samples=kept))

@@ -30,8 +30,8 @@ def go_behind() -> None:
 def exempt_from_collections() -> None:
     """Leave all present objects out of further garbage collections.
 
-    A full one looks at every object of a program, which takes some 0.1 s, and it would come as often as not while a
-    key waits for its change on the screen. These objects live as long as the program anyway.
+    A full one looks at every object of a program, which takes some 0.1 s, and it often comes while a key
+    waits for its change on the screen. These objects live as long as the program anyway.
     """
     gc.freeze()
 

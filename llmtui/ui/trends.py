@@ -177,6 +177,8 @@ class TrendSource:
             except NoRunError:
                 # The run on the screen is not in the history.
                 found = runs_of_series(store, asked.backend, MOST_RUNS, level=asked.level, stopped=stopped)
+            if stopped():
+                return found  # perhaps not all of them
             self._found = (key, found)
         return self._found[1]
 

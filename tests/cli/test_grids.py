@@ -1,4 +1,4 @@
-"""A large grid is asked back; a small one, and one that the user wants, is not."""
+"""llmtui asks before a large grid, but not before a small one, or one that the user wants."""
 
 from __future__ import annotations
 

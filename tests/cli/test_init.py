@@ -127,8 +127,9 @@ async def test_other_services_are_reported_and_not_added(
     assert words in err and "\x1b" not in err and "found OpenAI" not in err
 
 
-async def test_servers_are_probed_concurrently(here: Places) -> None:
+async def test_servers_are_probed_concurrently(here: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_ports.CONNECT_S + scanning.ANSWER_S < 2.0
+    monkeypatch.setattr(scanning, "ANSWER_S", 4.0)  # one after the other: 20 s
     for pages in (OLLAMA, None, VLLM, None, LLAMACPP, None, None, None):
         await here.add(pages, default=None if pages else [HANG])
     began = time.monotonic()

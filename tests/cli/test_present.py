@@ -152,7 +152,7 @@ async def test_servers_that_do_not_reply_take_a_few_seconds(here: Here) -> None:
         await here.complete(default_plan("Ollama"))  # imports
         began = time.monotonic()
         plan = await here.complete(default_plan("Ollama"))
-        assert time.monotonic() - began < 10.0, "it takes 1.2 s on an idle machine"
+        assert time.monotonic() - began < 6.0, "it takes 1.2 s on an idle machine"
     assert [b.name for b in plan.backends] == ["Ollama"]
 
 

@@ -132,8 +132,8 @@ def test_a_level_that_no_run_has_is_refused_with_those_there_are(tmp_path: Path)
     add(file, 1, {"a": 0.5, "b": 0.5})
     add_load(file, 2, {1: 80.0, 8: 400.0})
     for backend, words in (
-        ("a", "no run of 'a' has one level '16'; its newest load has: 1, 8"),
-        ("b", "no run of 'b' has one level '16'"),
+        ("a", "'16' names no level, or several, of 'a'; its newest load has: 1, 8"),
+        ("b", "'16' names no level, or several, of 'b'"),
         ("c", "no run in the history has a backend 'c'"),
     ):
         result = CliRunner().invoke(cli, ["trend", backend, "--level", "16", "--store", str(file)])

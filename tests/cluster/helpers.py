@@ -66,7 +66,9 @@ class Dask:
             self._end(self.workers)
             self.workers.clear()
             file = self._folder / f"scheduler-{len(self._started)}.json"
-            self._scheduler = self._start("dask_scheduler", *self._where, "--scheduler-file", str(file))
+            self._scheduler = self._start(
+                "dask_scheduler", *self._where, "--scheduler-file", str(file), "--idle-timeout", "15 minutes"
+            )
             self.address = written(file)
         for place, environ in enumerate(workers):
             if place == len(self.workers) or self.workers[place].poll() is not None:

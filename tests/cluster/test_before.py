@@ -65,7 +65,7 @@ async def test_workers_without_llmtui_or_with_another_version_are_named_and_take
             assert lost[0].startswith(f"llmtui 0.0.1 is installed there and {version} here; install the same version")
             assert lost[1].startswith("llmtui cannot be imported there (No module named 'llmtui'); install llmtui[clu")
             assert all(note.endswith("; the run goes on with 2 of 4") for note in of.notes) and len(lost) == 2
-            done = await of.run(slice_for(url, streams=4, requests=8))
+            done = await of.run_whole(slice_for(url, streams=4, requests=8))
             assert done.error is None and len(done.by_worker) == 2
             assert all(worker.poll() is None for worker in more), "no worker of somebody else is ended"
     finally:
@@ -79,13 +79,12 @@ async def test_workers_without_llmtui_or_with_another_version_are_named_and_take
 async def test_a_second_run_on_the_same_workers_is_told_that_their_threads_are_taken(
     cluster: Dask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_worker, "START_S", 1.0)
     async with watched(cluster) as second, watched(cluster) as first:
         assert await first.crew.begin() is None and first.notes == []
+        monkeypatch.setattr(remote_worker, "START_S", 1.0)
         failure = await second.crew.begin()
         assert failure is not None and failure.message == (
-            f"no worker of {cluster.address} is left: it did not start within 1 s: another run, or another task, "
-            "takes its thread"
+            f"no worker of {cluster.address} is left: it did not start within 1 s: another run or task uses its thread"
         )
     monkeypatch.undo()
     async with watched(cluster) as third:
@@ -97,7 +96,7 @@ async def test_a_second_run_on_the_same_workers_is_told_that_their_threads_are_t
 async def test_certificates_that_are_missing_damaged_or_of_another_authority_are_named(
     cluster: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(line, "CONNECT_S", 1.0)
+    monkeypatch.setattr(line, "CONNECT_S", 5.0)
     others = certificates(tmp_path)
     ours = cluster.environ
     said = {}

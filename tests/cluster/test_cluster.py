@@ -101,7 +101,7 @@ async def test_a_worker_that_is_killed_spoils_its_turn_and_the_run_goes_on_with_
         assert len(of.samples) > 20
         await gone(measuring)
         assert of.notes[-1].endswith("; the run goes on with 1 of 2")
-        done = await of.run(slice_for(url, streams=4, requests=20))
+        done = await of.run_whole(slice_for(url, streams=4, requests=20))
         assert done.error is None and sum(sample.share == "window" for sample in of.samples) == 20
         assert [(each.worker, each.requests) for each in done.by_worker] == [(0, 20)]
         cluster.workers[1].kill()
@@ -146,7 +146,7 @@ async def test_a_turn_that_is_cancelled_reports_what_was_cut_off(cluster: Dask) 
         cut_off = [sample for sample in of.samples if not sample.ok]
         assert len(of.samples) - len(cut_off) > 5 and 1 <= len(cut_off) <= 4
         assert sum(each.requests for each in of.crew.halted.by_worker) > 5
-        done = await of.run(slice_for(url, streams=2, requests=4))
+        done = await of.run_whole(slice_for(url, streams=2, requests=4))
         assert done.error is None
 
 

@@ -180,10 +180,10 @@ async def test_idle_power_and_how_often_a_counter_changes(tmp_path: Path) -> Non
     folder = trees.rapl_zone(tmp_path, "intel-rapl:0", "package-0", 0)
     watch = PowerWatch(rapl_meters(tmp_path)[0])
     with trees.counting(folder, watts=40.0):
-        await watch.measure_idle(idle_s=0.6)
+        await watch.measure_idle(idle_s=2.0)
     [idle] = watch.idle
     assert idle.watts == pytest.approx(40.0, rel=0.1)
-    assert 0.001 < idle.update_s < 0.05
+    assert 0.001 < idle.update_s < 0.1
     assert idle.error_w < 4.0
 
 

@@ -1,4 +1,4 @@
-"""Power and workers in the HTML report: shown where they were measured, with what the readings can hide."""
+"""Power and workers in the HTML report: shown where they were measured, with their errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_energy_of_a_race_with_its_error() -> None:
     read = Reader(report_html(race({name: ["NVIDIA H200"] for name in "ab"})))
     for words in ("Energy per output token in J", "16.0 ± 0.400", "8.00 ± 0.200", "Of NVIDIA H200.", "Mean power in W"):
         assert words in read.text
-    assert "The readings can hide up to 2.5% of a value." in read.text
+    assert "Values may be off by up to 2.5%, because of when the meters were read." in read.text
     assert "Lines are 95% intervals, widened by" in read.text and "Lines are 95% intervals. Of NVIDIA" in read.text
     assert "idle, before the run" in read.text and "140" in read.text
     # Above idle b would have a negative bar.

@@ -228,5 +228,7 @@ async def peak_of(bombs: Sequence[Bomb]) -> int:
         ]
         plan = plan_of(*backends, iterations=1, warmup=0, timeout_s=20.0, order="sequential")
         run = await stack.enter_async_context(engine_for(plan))
-        await run.until_done(20.0 * len(bombs))
+        run_view = await run.until_done(20.0 * len(bombs))
+        for of in run_view.backends.values():
+            assert of.state.failure or of.iterations, f"{of.state.name} was not asked"
         return peak_bytes(run.engine.pid)

@@ -134,7 +134,7 @@ def llmtui_inside(file: Path, *arguments: str) -> subprocess.CompletedProcess[by
             cli.main([*arguments, "--store", str(file)], prog_name="llmtui", standalone_mode=False)
         except SystemExit as ended:
             code = ended.code
-        except BaseException as error:
+        except Exception as error:
             code = exit_code_of(error)
         finally:
             signal.signal(signal.SIGINT, handler)

@@ -53,7 +53,7 @@ def test_the_load_of_aiperf_is_that_of_the_measured_phase(tmp_path: Path, phase:
 @pytest.mark.parametrize(
     ("phases", "words"),
     [
-        ([{"name": "profiling", "type": "fixed_schedule"}], "its load 'fixed_schedule' is not one of llmtui"),
+        ([{"name": "profiling", "type": "fixed_schedule"}], "llmtui has no load like its 'fixed_schedule'"),
         ([{"name": "profiling", "type": "user_centric", "rate": 2, "users": 5}], "'user_centric'"),
         ([{"name": "profiling", "type": "poisson", "rate_series": {"points": []}}], "has no single rate"),
         ([{"name": n, "kind": "profiling", "type": "concurrency"} for n in "ab"], "has 2 phases with results"),
@@ -129,6 +129,14 @@ def test_warm_up_and_cool_down_of_guidellm_are_left_out(tmp_path: Path) -> None:
     run = run_of(files.write(tmp_path / "benchmarks.json", document))
     assert sum(iteration.ok for iteration in run.iterations) == 20 - 3 - 7
     assert run.plan.created_utc == "2026-11-22T15:00:01.100Z"
+
+
+def test_rates_of_guidellm_are_over_the_time_after_its_warm_up(tmp_path: Path) -> None:
+    document = files.guidellm({"type_": "concurrent", "streams": 2})
+    document["benchmarks"][0] |= {"start_time": files.START + 1.1, "duration": 2.0}
+    ((turn, _),) = run_of(files.write(tmp_path / "benchmarks.json", document)).turns
+    # Ten requests from 0.75 s on, the last of which begins 2.25 s later and takes 0.5 s.
+    assert turn.window_s == pytest.approx(2.75, abs=0.01)
 
 
 def test_throughput_of_guidellm_is_streams_only_if_its_cap_was_reached(tmp_path: Path) -> None:

@@ -78,7 +78,9 @@ AFTER_DONE: dict[str, After] = {
 
 @pytest.mark.parametrize("name", AFTER_DONE)
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "until close"])
-async def test_an_answer_ends_with_done(name: str, chunked: bool) -> None:
+async def test_an_answer_ends_with_done(name: str, chunked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "SILENCE_S", 1.5)
+
     def chat(reply: Reply, request: Request) -> None:
         reply.head(chunked=chunked)
         reply.stream()
@@ -91,7 +93,7 @@ async def test_an_answer_ends_with_done(name: str, chunked: bool) -> None:
         assert time.monotonic() - began < SOON_S
     assert (answer.text, numbers.output_tokens) == (TEXT, TOKENS)
     assert TOOK_S * 0.9 < numbers.latency_s < SOON_S / 2
-    assert answer.end_ns - answer.arrivals_ns[-1] < 150_000_000
+    assert answer.end_ns - answer.arrivals_ns[-1] < 1_200_000_000
 
 
 def finish_alone(reply: Reply) -> None:
@@ -110,7 +112,7 @@ def done_without_a_line_end(reply: Reply) -> None:
 
 def late_usage(reply: Reply) -> None:
     finish_alone(reply)
-    time.sleep(0.1)
+    time.sleep(0.05)
     reply.event(usage(TOKENS + 1))
 
 
@@ -192,7 +194,7 @@ async def test_an_answer_that_is_complete_at_the_timeout_is_a_sample(monkeypatch
         wait_for_the_client(reply)
 
     with odd(chat) as server:
-        assert (await answer_of(server.url, timeout_s=0.5)).text == TEXT
+        assert (await answer_of(server.url, timeout_s=2.0)).text == TEXT
 
 
 @pytest.mark.parametrize("cut", [b"", b'data: {"choices":[]'], ids=["between events", "in an event"])

@@ -88,7 +88,7 @@ async def test_questions_that_hang_cost_their_budget_once(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are asked side by side; path "" is all of them."""
-    monkeypatch.setattr(server_probe, "REPLY_TIMEOUT_S", 0.8)
+    monkeypatch.setattr(server_probe, "REPLY_TIMEOUT_S", 2.0)
 
     def routes(reply: Reply, request: Request) -> None:
         if request.path.startswith(path):
@@ -99,7 +99,7 @@ async def test_questions_that_hang_cost_their_budget_once(
     with odd(plain_chat, routes) as server:
         settled = await settle(server.url, tmp_path)
     assert settled.answer is not None and settled.answer.events == TOKENS
-    assert 0.79 < settled.bring_up_s < 1.59
+    assert 1.99 < settled.bring_up_s < 3.99
 
 
 async def test_the_chat_says_what_is_wrong_with_the_key(tmp_path: Path) -> None:

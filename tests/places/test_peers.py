@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 import psutil
 import pytest
@@ -95,24 +95,25 @@ sys.stdin.read()
 
 
 @contextlib.contextmanager
-def accepts(*arguments: object) -> Iterator[tuple[int, int]]:
-    """Run a process that listens, and yield its PID and its port."""
+def accepts(*arguments: object) -> Iterator[tuple[int, int, IO[bytes]]]:
+    """Run a process that listens, and yield its PID, its port, and what it prints next."""
     with subprocess.Popen(
         [sys.executable, "-c", _ACCEPTS, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         try:
-            yield process.pid, int(process.stdout.readline())
+            yield process.pid, int(process.stdout.readline()), process.stdout
         finally:
             process.kill()
 
 
 def test_a_front_leads_to_its_engine_without_proc() -> None:
     with (
-        accepts() as (engine, engine_port),
-        accepts(engine_port) as (front, front_port),
+        accepts() as (engine, engine_port, of_engine),
+        accepts(engine_port) as (front, front_port, of_front),
         socket.create_connection(("127.0.0.1", front_port)),
     ):
+        assert of_engine.readline() == of_front.readline() == b"accepted\n"
         assert peers_by_psutil({front}, {front_port}) == Peers(frozenset({engine}), False, frozenset({engine_port}))
         assert peers_by_psutil({engine}, {engine_port}) == Peers(frozenset(), False)
         assert peers_by_psutil({engine, front}, {front_port}) == Peers(frozenset(), False)
@@ -121,6 +122,6 @@ def test_a_front_leads_to_its_engine_without_proc() -> None:
 
 
 def test_an_engine_that_cannot_be_seen_is_said_to_be_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    with accepts() as (_, engine_port), accepts(engine_port) as (front, front_port):
+    with accepts() as (_, engine_port, _), accepts(engine_port) as (front, front_port, _):
         monkeypatch.setattr(psutil, "pids", lambda: [front])
         assert peers_by_psutil({front}, {front_port}) == Peers(frozenset(), True, frozenset({engine_port}))

@@ -116,6 +116,16 @@ def test_all_that_the_data_say_at_a_level() -> None:
     assert p99.startswith("at 8 streams: p99 of TTFT: that of b is ")
 
 
+def test_the_first_turn_of_a_backend_at_a_level_is_judged_at_once() -> None:
+    """A verdict on no turns says that no result is there."""
+    names = ("a", "b", "c")
+    run_view = loads.raced(dict.fromkeys(names, 1.0), rounds=0, states={name: {"state": "running"} for name in names})
+    before = run_view.verdict("ttft", 1)
+    run_view.apply(TurnDone(turn=loads.turn("a", 1, 1)))
+    first = run_view.verdict("ttft", 1)
+    assert first is not before and len(first.samples["a"]) == 1
+
+
 def test_a_verdict_waits_for_the_end_of_a_round() -> None:
     """A turn that the others have still to match adds no pair; one of a backend that is alone does not wait."""
     speeds = {"a": 1.0, "b": 1.2, "c": 1.1}

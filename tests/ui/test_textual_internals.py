@@ -85,6 +85,7 @@ async def test_layout_and_repaint_are_one_paint(own: bool, paints: list[type], m
         app.query_one("#text").styles.height = 3
         app.screen.refresh()
         await pilot.pause(0.1)
+        await pilot.pause()
         # The last one is the text, which repaints itself after its resize.
         assert [type(update) for update in updates[:-1]] == paints
 
@@ -136,6 +137,7 @@ async def test_a_hidden_screen_is_built_and_laid_out() -> None:
 async def test_a_changed_widget_is_painted_without_waiting() -> None:
     async with (app := Sample()).run_test(size=(40, 10)) as pilot:
         await pilot.pause(0.1)
+        await pilot.pause()
         shown: list[object] = []
         real = app._display
 

@@ -77,7 +77,7 @@ class Access:
         if request.path == METRICS and self._for_metrics(request):
             return None
         if not own:
-            return Refusal(403, "another user of this machine can only scrape /metrics, with the token of that")
+            return Refusal(403, "another user of this machine may only read /metrics, with the token for it")
         if not (self.in_query(request) or self._in_cookie(request)):
             return Refusal(403, "open the address that `llmtui serve` printed, which contains the token of this run")
         return None

@@ -21,7 +21,7 @@ from llmtui.cli.run import end_run
 from llmtui.cli.serve.access import Access
 from llmtui.cli.serve.connections import Connections, Limits
 from llmtui.cli.serve.faults import one_line_each
-from llmtui.cli.serve.metrics_token import metrics_token
+from llmtui.cli.serve.metrics_token import VARIABLE, metrics_token
 from llmtui.cli.serve.pages import LEAVE_S, Pages
 from llmtui.config.schema import UiConfig
 from llmtui.interrupts import Interruption
@@ -51,13 +51,14 @@ def serve(
     token_file: Path | None = None,
 ) -> int:
     """Start an engine for `plan` and serve pages that show it, until interrupted or the engine ends. Return the exit
-    code, as `run` does. With `metrics` there is /metrics too, under the same rules, but for a token of its own
+    code, as `run` does. With `metrics` there is /metrics too, under the same rules, except for a token of its own
     (llmtui.cli.serve.metrics_token), which may be in `token_file`.
 
     Raises EngineError, and UsageError if `host` and `port` (0: a free one) or the token cannot be used.
     """
-    token = metrics_token(token_file, report)
-    access = Access(host, token if metrics else "")
+    token = metrics_token(token_file, report) if metrics else ""
+    os.environ.pop(VARIABLE, None)  # no server that is started has it
+    access = Access(host, token)
     try:
         listener = _listen(host, port)
     except OSError as error:

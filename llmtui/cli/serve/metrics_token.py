@@ -20,7 +20,7 @@ VARIABLE = "LLMTUI_METRICS_TOKEN"
 SHORTEST, LONGEST = 20, 512
 #: What a header with it may contain (RFC 6750).
 _CHARACTERS = re.compile(r"[A-Za-z0-9._~+/=-]+", re.ASCII)
-_HINT = "a good one is made by: openssl rand -hex 32"
+_HINT = "to make one: openssl rand -hex 32"
 
 
 def metrics_token(file: Path | None, report: Callable[[str], None]) -> str:

@@ -68,6 +68,6 @@ class ClockDrift:
         self._said = True
         return (
             f"the clock of this machine runs about {100 * back_s / in_s:.2g}% too fast: it was set back by "
-            f"{back_s:.2g} s in {in_s:.0f} s. All times are too long by that, for all backends alike: "
+            f"{back_s:.2g} s in {in_s:.0f} s. All times are too long by this share, for all backends alike: "
             "compare ratios, not seconds"
         )

@@ -153,13 +153,13 @@ def _against_load(run_view: RunView, quantity: Quantity) -> str:
 def _notes(shown: list[Measured], samples: str) -> list[str]:
     notes = []
     if any(of.interval is not None for of in shown):
-        wider = ", widened by what the interval of the readings can hide" if any(of.error for of in shown) else ""
+        wider = ", widened by the error from when the meters were read" if any(of.error for of in shown) else ""
         notes.append(f"Lines are 95% intervals{wider}.")
     if any(of.interval is None for of in shown):
         notes.append(f"An interval needs {MEDIAN_FROM} {samples}.")
     shares = [of.error / of.median for of in shown if of.error is not None and of.median > 0]
     if shares:
-        notes.append(f"The readings can hide up to {percent_text(max(shares))} of a value.")
+        notes.append(f"Values may be off by up to {percent_text(max(shares))}, because of when the meters were read.")
     return notes
 
 

@@ -178,6 +178,10 @@ class TrendScreen(Overlay):
         missing = trends.read is not None and trends.answered != trends.asked(self.view)
         return missing and self.is_current and not self.view.situation().measuring
 
+    def _not_wanted(self) -> bool:
+        """Whether to stop reading, from any thread: the monitor ends, or a run has been resumed."""
+        return self._trends.ended.is_set() or self.view.situation().measuring
+
     def _read_missing(self) -> None:
         """Read what the page is to show, unless that would disturb a measurement."""
         if self._wanted() and not self._trends.reading:
@@ -189,8 +193,10 @@ class TrendScreen(Overlay):
         try:
             while self._wanted() and trends.read is not None:
                 asked = trends.asked(self.view)
-                trends.shown = await asyncio.to_thread(trends.read, asked, trends.ended.is_set)
-                trends.answered = asked
+                shown = await asyncio.to_thread(trends.read, asked, self._not_wanted)
+                if self._not_wanted():
+                    break
+                trends.shown, trends.answered = shown, asked
         except asyncio.CancelledError:
             trends.ended.set()
             raise

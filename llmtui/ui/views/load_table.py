@@ -66,6 +66,10 @@ class LoadTable:
         """The rows of these keys. One that has not changed since it was drawn last is the same one."""
         levels = {level.number: level for level in self.run_view.plan.levels}
         kept = _ROWS.setdefault(self.run_view, {})
+        # A run that was read again has other views; rows of levels that are not drawn would keep the old ones.
+        views = self.run_view.backends
+        for key in [key for key, (row, _) in kept.items() if row.backend_view is not views.get(key[2])]:
+            del kept[key]
         rows = []
         for number, name in keys:
             row, parts = self._row(levels[number], name)
