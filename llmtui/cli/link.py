@@ -139,7 +139,7 @@ def _join(request: Join) -> int:
 
 
 def _end_of(run: str, request: Join, error: CommandError) -> int:
-    """Send the end of a run that has ended since the line was dropped. Raises `error` if it goes on."""
+    """Send the end of a run that has ended since the line was dropped, or `error` if it goes on."""
     from llmtui.cli.history import opened
     from llmtui.link.since import pieces, rest_of
     from llmtui.model import Earlier, Hello
@@ -148,7 +148,8 @@ def _end_of(run: str, request: Join, error: CommandError) -> int:
     with opened(request.store) as history:
         stored = history.load(run)
     if stored.state == "running":
-        raise error
+        _say(Refused(problem=str(error), exit_code=error.exit_code, again=True))
+        return exit_codes.OK
     _say(Joined(run=run))
     encode = msgspec.json.Encoder().encode
     event: Hello | Earlier | None = None

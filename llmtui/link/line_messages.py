@@ -111,10 +111,14 @@ class Joined(Struct, frozen=True, tag="joined", tag_field="line"):
 
 
 class Refused(Struct, frozen=True, tag="refused", tag_field="line"):
-    """Why the run was refused, as a sentence for the user, and the exit code of the command."""
+    """Why the run was refused, as a sentence for the user, and the exit code of the command.
+
+    `again` says that the run goes on, so that asking again may help.
+    """
 
     problem: str
     exit_code: int
+    again: bool = False
 
 
 class Printed(Struct, frozen=True, tag="printed", tag_field="line"):

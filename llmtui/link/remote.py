@@ -19,7 +19,7 @@ from llmtui.link.client import HANG_UP_S
 from llmtui.link.line_messages import REPLY_START, STILL_HERE_S, Ended, Join, Joined
 from llmtui.link.run_folders import EngineError
 from llmtui.link.since import Received
-from llmtui.link.ssh import Line, LineError, OtherMachine
+from llmtui.link.ssh import Line, LineError, OtherMachine, RefusedError
 from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Note, Plan, Shutdown
 from llmtui.model.errors import CommandError
 from llmtui.text import sanitize
@@ -168,6 +168,11 @@ class RemoteLink:
             if not isinstance(joined, Joined):
                 raise LineError(f"{self.host}: an unexpected answer")
             return line
+        except RefusedError as error:
+            line.close(0)
+            if error.again:
+                raise LineError(str(error)) from None
+            raise
         except BaseException:
             line.close(0)
             raise

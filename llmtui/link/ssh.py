@@ -72,6 +72,7 @@ class RefusedError(CommandError):
     def __init__(self, host: str, refused: Refused) -> None:
         super().__init__(f"{host}: {refused.problem}")
         self.exit_code = refused.exit_code
+        self.again = refused.again
 
 
 class OtherMachine(Struct, frozen=True):
