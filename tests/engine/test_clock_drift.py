@@ -23,7 +23,7 @@ def said(*steps_s: float, every_s: float = 45.0, slew: float = 0.0) -> list[str]
 def test_a_clock_that_is_set_back_again_and_again_is_too_fast() -> None:
     assert said(-0.7, -2.1, -2.1, -2.1) == [
         "the clock of this machine runs about 4.7% too fast: it was set back by 2.1 s in 45 s. All times are too long "
-        "by that, for all backends alike: compare ratios, not seconds"
+        "by this share, for all backends alike: compare ratios, not seconds"
     ]
 
 
