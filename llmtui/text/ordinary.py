@@ -17,7 +17,7 @@ _WORD = (
 )
 _BETWEEN = r"[-_./:,;=+ (){}<>\[\]]"
 _WORDS = re.compile(
-    rf"{_BETWEEN}{{0,4}}{_WORD}(?:{_BETWEEN}{{1,4}}{_WORD}){{0,19}}{_BETWEEN}{{0,4}}|[0-9]{{1,10}}|{_BETWEEN}*"
+    rf"{_BETWEEN}{{0,4}}{_WORD}(?:{_BETWEEN}{{1,4}}{_WORD}){{0,19}}{_BETWEEN}{{0,4}}(?:@[0-9]{{1,4}})?|[0-9]{{1,10}}|{_BETWEEN}*"
 )
 #: An address on this machine, as in a header Host or Referer.
 _LOCAL = re.compile(r"(?:https?://)?(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?(?:/[a-z0-9]{0,8}){0,4}")

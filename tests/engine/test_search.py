@@ -15,6 +15,7 @@ import pytest
 from llmtui.model import Backend, More, Pause, Plan, Rerun, Resume, Search, Slo, Stop, TurnDone
 from llmtui.runview.run import RunView
 from llmtui.runview.search import found_of, search_sentences, search_text
+from llmtui.text.format import plural
 from tests.engine.helpers import (
     Followed,
     assert_gone,
@@ -91,8 +92,10 @@ async def test_the_most_streams_that_keep_an_objective() -> None:
     async with engine_for(plan) as run:
         run_view = await run.until_done()
         most = found_of(run_view, "a").most
-        assert most is not None and most.kept in (2, 3) and most.answers[1] == "yes", most
-        assert search_sentences(run_view)[0].startswith(f"a keeps the objectives up to {most.kept} streams (")
+        # On a busy machine some requests are late at 2 streams too, which then stay undecided.
+        assert most is not None and most.answers[1] == "yes" and most.answers.get(2) != "no", most
+        assert most.kept in (1, 2, 3) and most.missed != 2, most
+        assert search_sentences(run_view)[0].startswith(f"a keeps the objectives up to {plural(most.kept, 'stream')} (")
 
 
 @pytest.mark.slow
