@@ -16,16 +16,18 @@ from llmtui.stats.checks.length import ODD_ROUNDS
 from tests.engine.helpers import engine_for, plan_of
 from tests.stats.build import OF_THE_MACHINE
 
+#: How long a race may take, in s.
+DEADLINE_S = 600.0
+
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 @pytest.fixture
 def backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Backend]:
-    """Two embedded engines, with long timeouts; other runs are hidden."""
+    """Two embedded engines; other runs are hidden."""
     pytest.importorskip("xllamacpp", reason="needs llmtui[local]")
     pytest.importorskip("mistralrs", reason="needs llmtui[local]")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr("tests.engine.helpers.DEADLINE_S", 600.0)
     return [Backend(name="llama.cpp", embedded="llama.cpp"), Backend(name="mistral.rs", embedded="mistral.rs")]
 
 
@@ -36,7 +38,7 @@ async def test_original_experiment_is_unfair(backends: list[Backend]) -> None:
     uncapped = {"max_tokens": 400, "full_length": False, "fresh_prompt": False}
     plan = plan_of(*backends, iterations=3, warmup=1, timeout_s=120.0, load_timeout_s=300.0, **uncapped)
     async with engine_for(plan) as run:
-        run_view = await run.until_done()
+        run_view = await run.until_done(DEADLINE_S)
     entries = [
         Entry(backend_view.backend, backend_view.state, Evidence(backend_view.current))
         for backend_view in run_view.backends.values()
@@ -63,7 +65,7 @@ async def test_uncapped_answers_are_unfair_by_their_lengths(backends: list[Backe
     """
     plan = plan_of(*backends, iterations=16, max_tokens=100, full_length=False, timeout_s=120.0, load_timeout_s=300.0)
     async with engine_for(msgspec.structs.replace(plan, run="bbbbbbbb")) as run:
-        run_view = await run.until_done()
+        run_view = await run.until_done(DEADLINE_S)
     one, two = ([i.output_tokens or 0 for i in backend_view.measured] for backend_view in run_view.backends.values())
     apart = sum(max(pair) > (1 + VOID_SHARE) * min(pair) for pair in zip(one, two, strict=True))
     assert apart > ODD_ROUNDS, (one, two)  # otherwise this processor rounds differently
@@ -91,7 +93,7 @@ async def test_default_config_is_fair_except_for_the_bridge(backends: list[Backe
     """Two engines with the same weights and the default config."""
     plan = plan_of(*backends, iterations=6, max_tokens=24, timeout_s=120.0, load_timeout_s=300.0)
     async with engine_for(plan) as run:
-        run_view = await run.until_done()
+        run_view = await run.until_done(DEADLINE_S)
     entries = [
         Entry(backend_view.backend, backend_view.state, Evidence(backend_view.current))
         for backend_view in run_view.backends.values()
