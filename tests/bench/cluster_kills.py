@@ -126,6 +126,8 @@ async def kills(number: int, which: list[str], seed: int) -> list[Outcome]:
                 outcomes.append(outcome)
                 if outcome.lost or outcome.left or outcome.problem:
                     print(f"kill {len(outcomes)}: {msgspec.to_builtins(outcome)}", flush=True)
+                elif len(outcomes) % 10 == 0:
+                    print(f"{len(outcomes)} kills so far", flush=True)
     return outcomes
 
 
