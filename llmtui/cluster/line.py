@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import llmtui
 from llmtui.cluster.messages import OPERATION, Answer, AnyAsk, Terms, decode_answer, encode
 from llmtui.cluster.task import hold, key_of
+from llmtui.cluster.versions import other_llmtui
 
 #: How long the scheduler may take to be reached, its first worker to be there, and one question to be answered, in s.
 CONNECT_S = 10.0
@@ -201,7 +202,7 @@ def _unfit(version: object) -> str:
     if isinstance(version, TimeoutError):
         return f"no answer for {CALL_S:g} s"
     if isinstance(version, str):
-        return f"llmtui {version} is installed there and {llmtui.__version__} here; install the same version on both"
+        return other_llmtui(version, llmtui.__version__)
     return f"llmtui cannot be imported there ({_words(version)}); install llmtui[cluster] {llmtui.__version__}"
 
 
@@ -216,7 +217,7 @@ def _variable(name: str) -> str:
 
 
 def _unreached(error: BaseException) -> str:
-    """Return why there is no connection to a scheduler, by the error and its causes."""
+    """Return why there is no connection to a scheduler, from the error and what caused it."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
         chain.append(cause)

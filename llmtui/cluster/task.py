@@ -31,6 +31,7 @@ from llmtui.cluster.messages import (
     encode,
 )
 from llmtui.cluster.this_machine import boot, connect_times, network, own_error_s
+from llmtui.cluster.versions import other_llmtui
 
 #: The tasks on this Dask worker, by their tokens.
 _hosts: dict[str, Host] = {}
@@ -42,9 +43,7 @@ def hold(terms: bytes) -> str:
 
     given = decode_terms(terms)
     if given.version != llmtui.__version__:
-        raise RuntimeError(
-            f"llmtui {llmtui.__version__} is installed there and {given.version} here; install the same version on both"
-        )
+        raise RuntimeError(other_llmtui(llmtui.__version__, given.version))
     worker = get_worker()
     host = Host(socket.gethostname(), functools.partial(_wanted, worker, given.token), worker.local_directory)
     _hosts[given.token] = host

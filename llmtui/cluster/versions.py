@@ -12,6 +12,11 @@ COMPARED = {"python": "Python", "distributed": "distributed"}
 _MOST_NAMES = 6
 
 
+def other_llmtui(there: str, here: str) -> str:
+    """Return why a worker with another version of llmtui cannot be used."""
+    return f"llmtui {there} is installed there and {here} here; install the same version on both machines"
+
+
 def mismatches(ours: Mapping[str, str], theirs: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Return a sentence for each group of machines that have the same other versions. `theirs` are by their names.
 

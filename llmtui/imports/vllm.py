@@ -124,7 +124,7 @@ def _requests(path: Path, file: _File) -> list[Request]:
             raise ImportRefused(path, f"{name}: has {len(values)} values, and ttfts has {count}")
     starts = [start for start in file.start_times or [] if start is not None]
     first = min(starts, default=0.0)
-    # In a closed loop a prompt waits for a free stream, which is no delay of the load.
+    # In a closed loop a prompt waits for a free stream. That wait is part of the load, and not a delay.
     waited = file.queue_times if isinstance(file.request_rate, int | float) else None
     requests = []
     for place in range(count):

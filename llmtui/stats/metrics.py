@@ -112,7 +112,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
         return f"p{100 * self.bad_end:.0f}"
 
     def change_word(self, *, better: bool) -> str:
-        """What a change of this metric is called: "faster", or of what is no speed "better"."""
+        """The word for a change of this metric: "faster" or "slower" of times and rates, else "better" or "worse"."""
         if self.of_objectives or self.key == "energy_per_token":
             return "better" if better else "worse"
         return "faster" if better else "slower"

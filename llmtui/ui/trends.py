@@ -154,7 +154,7 @@ class TrendSource:
         return Shown(names=self._names, series=series, left_out=left_out)
 
     def _none(self, store: Store, asked: Asked) -> str:
-        """Why there is no series."""
+        """The sentence for a backend without a series."""
         from llmtui.text import sanitize
 
         if not self._names:

@@ -13,8 +13,6 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
-import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -26,9 +24,9 @@ from llmtui.link.since import Received
 from llmtui.link.ssh import Line
 from llmtui.link.ssh import OtherMachine as Named
 from llmtui.model import Earlier, Hello, Since
-from tests.bench.common import command_line, heading
-from tests.bench.on_line import counts
-from tests.link.sshd import HOST, OtherMachine, other_machine, why_not
+from tests.bench.common import command_line
+from tests.bench.on_line import behind_a_slow_line, counts, line_options
+from tests.link.sshd import HOST, OtherMachine
 from tests.link.stand_ins import LongRun
 
 NEW = 10
@@ -73,21 +71,12 @@ async def measure(far: OtherMachine, samples: int, rounds: int, whole: bool) -> 
 def main() -> None:
     """Open and count."""
     parser = command_line(__doc__)
+    line_options(parser)
     parser.add_argument("--samples", type=int, default=100_000)
-    parser.add_argument("--kb-s", type=float, default=56.0)
-    parser.add_argument("--delay-ms", type=float, default=300.0)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--whole", action="store_true")
     arguments = parser.parse_args()
-    if reason := why_not():
-        sys.exit(reason)
-    print(heading(f"a line of {arguments.kb_s:g} kB/s and {arguments.delay_ms:g} ms each way"), flush=True)
-    with tempfile.TemporaryDirectory(prefix="llmtui-on-") as name, other_machine(Path(name), arguments.port) as far:
-        proxy = f"{sys.executable} -m tests.bench.line_proxy %p {name}/counts"
-        proxy += f" --kb-s {arguments.kb_s} --delay-ms {arguments.delay_ms}"
-        with (Path(name) / "ssh_config").open("a") as config:
-            config.write(f" ProxyCommand {proxy}\n")
+    with behind_a_slow_line(arguments) as far:
         os.environ["LLMTUI_SSH"] = far.env["LLMTUI_SSH"]
         asyncio.run(measure(far, arguments.samples, arguments.rounds, arguments.whole))
 

@@ -10,10 +10,13 @@ compression saves.
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from llmtui.accuracy.pty_monitor import Screen
@@ -47,16 +50,16 @@ def iterations(far: OtherMachine) -> int:
         return len(store.load("last").iterations)
 
 
-def main() -> None:
-    """Watch and press keys."""
-    parser = command_line(__doc__)
+def line_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `behind_a_slow_line` reads."""
     parser.add_argument("--kb-s", type=float, default=56.0)
     parser.add_argument("--delay-ms", type=float, default=300.0)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--ssh-options", default="")
-    arguments = parser.parse_args()
+
+
+@contextlib.contextmanager
+def behind_a_slow_line(arguments: argparse.Namespace) -> Iterator[OtherMachine]:
+    """Run a real sshd behind a line of that rate and delay; its file `counts` has the bytes. Prints the heading."""
     if reason := why_not():
         sys.exit(reason)
     print(heading(f"a line of {arguments.kb_s:g} kB/s and {arguments.delay_ms:g} ms each way"), flush=True)
@@ -65,7 +68,19 @@ def main() -> None:
         proxy += f" --kb-s {arguments.kb_s} --delay-ms {arguments.delay_ms}"
         with (Path(name) / "ssh_config").open("a") as config:
             config.write(f" ProxyCommand {proxy}\n")
-        watch(far, Path(name), arguments.seconds, arguments.rounds, arguments.ssh_options)
+        yield far
+
+
+def main() -> None:
+    """Watch and press keys."""
+    parser = command_line(__doc__)
+    line_options(parser)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ssh-options", default="")
+    arguments = parser.parse_args()
+    with behind_a_slow_line(arguments) as far:
+        watch(far, far.folder, arguments.seconds, arguments.rounds, arguments.ssh_options)
 
 
 def watch(far: OtherMachine, folder: Path, seconds: float, rounds: int, options: str) -> None:

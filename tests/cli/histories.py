@@ -59,7 +59,7 @@ def add(
 
 
 def add_load(file: Path, number: int, rates: dict[int, float]) -> None:
-    """Write the run of a day, with turns of `a` at levels of so many streams, at these output tokens/s."""
+    """Write the run of a day, with turns of `a`. `rates` has output tokens/s by the number of streams."""
     run = f"{number:08x}"
     plan = turns.load_plan(*rates, run=run)
     plan = msgspec.structs.replace(plan, created_utc=f"2026-10-{number:02}T12:00:00.000Z")

@@ -117,7 +117,7 @@ def test_a_front_leads_to_its_engine_without_proc() -> None:
         assert peers_by_psutil({front}, {front_port}) == Peers(frozenset({engine}), False, frozenset({engine_port}))
         assert peers_by_psutil({engine}, {engine_port}) == Peers(frozenset(), False)
         assert peers_by_psutil({engine, front}, {front_port}) == Peers(frozenset(), False)
-        # Whoever connected to a port that no client uses works for it.
+        # No client uses the port, so the process that connected to it is a front.
         assert peers_by_psutil({engine}, set()).workers == {front}
 
 

@@ -55,5 +55,5 @@ def read(runs: int = _RUNS) -> Callable[[Asked, Callable[[], bool]], Shown]:
 
 
 def points(count: int) -> list[RunOfSeries]:
-    """So many runs, by repeating the canned ones with other ids."""
+    """`count` runs: the canned ones, repeated with other ids."""
     return [RUNS[n % _RUNS]._replace(run=f"{n:08x}") for n in range(count)]
