@@ -33,7 +33,7 @@ from llmtui.config.requests import check_requests
 from llmtui.config.run_checks import check_run
 from llmtui.config.searches import check_search
 from llmtui.config.section_changes import section_changes
-from llmtui.config.sweeps import Sweep, check_sweep, check_sweep_names, with_cells
+from llmtui.config.sweeps import Sweep, check_sweep, check_sweep_names, expanded, with_cells
 from llmtui.config.talks import check_talks
 from llmtui.config.traces import with_trace
 from llmtui.config.variables import expand
@@ -219,17 +219,19 @@ def parse(
     check_names(table, root, _SECTIONS, _NO_KEYS)
     check_sweep_names(table, root)
     tables = table.get("backend")
-    as_written = {**table, "backend": list(tables)} if isinstance(tables, list) else table
+    as_written = {**table, "backend": list(tables)} if isinstance(tables, list) else dict(table)
+    if "sweep" in table and backends:
+        table["sweep"] = expanded(table["sweep"], root, env)
     if isinstance(tables, list):
         for index, entry in enumerate(tables):
             if isinstance(entry, dict) and entry.get("enabled", True) is not False:
                 place = root.backend(index, backend_label(table, index))
                 secrets: list[str] = []
-                expanded = {
+                whole = {
                     key: expand(value, place.key(key), env, [] if key in LABELS else secrets)
                     for key, value in entry.items()
                 }
-                tables[index] = {**expanded, "secrets": [*secrets, *named_secrets(expanded), *secret_env(expanded)]}
+                tables[index] = {**whole, "secrets": [*secrets, *named_secrets(whole), *secret_env(whole)]}
     try:
         config = msgspec.convert(table, Config, strict=True)
     except msgspec.ValidationError as error:
@@ -240,9 +242,9 @@ def parse(
     prompts = check_prompts(config.prompts, root.section("prompts"), folder)
     workers = check_workers(config.workers, root.section("workers"))
     unnamed = {index for index, entry in enumerate(as_written.get("backend", [])) if "name" not in entry}
-    whole = [named(b, root.backend(i, f"backend {i + 1}")) if i in unnamed else b for i, b in enumerate(config.backend)]
-    whole = distinct(whole, unnamed)
-    checked = [_check_backend(b, i, root, env, folder, i in unnamed) for i, b in enumerate(whole)]
+    each = [named(b, root.backend(i, f"backend {i + 1}")) if i in unnamed else b for i, b in enumerate(config.backend)]
+    each = distinct(each, unnamed)
+    checked = [_check_backend(b, i, root, env, folder, i in unnamed) for i, b in enumerate(each)]
     if backends and not checked:
         raise ConfigError(f"{source}: no [[backend]]; write a config of the servers on this machine with: llmtui init")
     if len(checked) > MAX_BACKENDS:
@@ -255,7 +257,7 @@ def parse(
         slo=slo,
         prompts=prompts,
         workers=workers,
-        sweep=[check_sweep(config.sweep, table, root)] if config.sweep else [],
+        sweep=[check_sweep(config.sweep, as_written, root)] if config.sweep else [],
         backend=checked,
         source=source,
         text=text,

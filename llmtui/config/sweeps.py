@@ -19,7 +19,8 @@ from llmtui.config.loads import MAX_LEVELS
 from llmtui.config.named_secrets import named_secrets
 from llmtui.config.own_server_checks import MAX_THREADS
 from llmtui.config.places import Place
-from llmtui.model import Backend, Cells, Load, Plan, Prompts, Struct, Variant
+from llmtui.config.variables import expand
+from llmtui.model import LABELS, Backend, Cells, Load, Plan, Prompts, Struct, Variant
 from llmtui.model.mixes import MOST_TOKENS
 from llmtui.text import sanitize
 
@@ -33,6 +34,7 @@ class Sweep(Struct, frozen=True, forbid_unknown_fields=True):
     """One table of a grid, or all of them together: the values of each setting that is varied.
 
     `args` are words that go into a backend's `launch` or `env`, where these have {args}, else at the end of `launch`.
+    `secrets` is no key of the file: the values of environment variables in it that may be keys.
     """
 
     max_tokens: list[int] = []
@@ -40,9 +42,10 @@ class Sweep(Struct, frozen=True, forbid_unknown_fields=True):
     threads: list[int] = []
     model: list[str] = []
     args: list[list[str]] = []
+    secrets: list[str] = []
 
 
-_KEYS = Sweep.__struct_fields__
+_KEYS = tuple(field for field in Sweep.__struct_fields__ if field != "secrets")
 _RANGES = {"max_tokens": MOST_TOKENS, "prompt_tokens": MOST_TOKENS, "threads": MAX_THREADS}
 
 
@@ -62,21 +65,43 @@ def check_sweep_names(table: Mapping[str, Any], root: Place) -> None:
             seen.add(key)
 
 
+def expanded(sweeps: Any, root: Place, env: dict[str, str]) -> Any:
+    """Return the tables as they are in the file with `${NAME}` expanded, as in a [[backend]]. Raises ConfigError.
+
+    What is no list of tables stays, so that it is refused as what it is.
+    """
+
+    def of(index: int, entry: dict[str, Any]) -> dict[str, Any]:
+        place, secrets = root.sweep(index), list[str]()
+        values = {
+            key: expand(value, place.key(key), env, [] if key in LABELS else secrets) for key, value in entry.items()
+        }
+        return {**values, "secrets": secrets} if secrets else values
+
+    if not isinstance(sweeps, list):
+        return sweeps
+    return [of(index, entry) if isinstance(entry, dict) else entry for index, entry in enumerate(sweeps)]
+
+
 def check_sweep(sweeps: list[Sweep], table: Mapping[str, Any], root: Place) -> Sweep:
-    """Return all tables together. Raises ConfigError for an empty list, a value out of range, or one listed twice."""
-    values: dict[str, Any] = {}
+    """Return all tables together. Raises ConfigError for an empty list, a value out of range, or one listed twice.
+
+    `table` is the file as it is written: a message shows no value of an environment variable.
+    """
+    values: dict[str, Any] = {"secrets": [secret for sweep in sweeps for secret in sweep.secrets]}
     for index, (sweep, written) in enumerate(zip(sweeps, table.get("sweep", []), strict=True)):
         for key in written:
             place, listed = root.sweep(index).key(key), getattr(sweep, key)
             if not listed:
                 raise ConfigError(f"{place}: the list is empty; list the values to try, or remove the key")
             for number, value in enumerate(listed):
+                shown = show(written[key][number])
                 if value in listed[:number]:
-                    raise ConfigError(f"{place}: {show(value)} is listed twice; list each value once")
+                    raise ConfigError(f"{place}: {shown} is listed twice; list each value once")
                 if (most := _RANGES.get(key)) and not 1 <= value <= most:
-                    raise ConfigError(f"{place}: expected 1 to {most}, got {show(value)}")
+                    raise ConfigError(f"{place}: expected 1 to {most}, got {shown}")
                 if key == "model" and not value.strip():
-                    raise ConfigError(f"{place}: expected the name of a model or a file, got {show(value)}")
+                    raise ConfigError(f"{place}: expected the name of a model or a file, got {shown}")
             values[key] = listed
     return Sweep(**values)
 
@@ -129,9 +154,10 @@ def with_variants(plan: Plan, sweep: Sweep, place: Place, most: int) -> Plan:
     may be at most this many backends.
     """
     settings = {key: getattr(sweep, key) for key in ("model", "threads", "args") if getattr(sweep, key)}
-    if "args" not in settings and (asks := next((b for b in plan.backends if _ARGS in b.launch), None)) is not None:
+    if "args" not in settings and (asks := next(filter(_has_args, plan.backends), None)) is not None:
+        key = "launch" if any(_ARGS in word for word in asks.launch) else "env"
         raise ConfigError(
-            f"{place.key('args')}: launch of {sanitize(asks.name)!r} has {_ARGS}, and no grid lists any; add args = "
+            f"{place.key('args')}: {key} of {sanitize(asks.name)!r} has {_ARGS}, and no grid lists any; add args = "
             f"[[]] to a [[sweep]], or remove {_ARGS}"
         )
     if not settings:
@@ -143,8 +169,8 @@ def with_variants(plan: Plan, sweep: Sweep, place: Place, most: int) -> Plan:
     variants: dict[str, Variant] = {}
     for backend in plan.backends:
         varied = {key: values for key, values in settings.items() if _takes(backend, key)}
-        for choices in itertools.product(*(_choices(key, values) for key, values in varied.items())):
-            backends.append(_varied(backend, choices, {one.name for one in backends}))
+        for choices in itertools.product(*(_choices(key, values, sweep) for key, values in varied.items())):
+            backends.append(_varied(backend, choices, {one.name for one in backends}, sweep))
             if choices:
                 of: dict[str, Any] = {one.key: one.value for one in choices}
                 variants[backends[-1].name] = Variant(of=backend.name, **of)
@@ -172,11 +198,11 @@ def _takes(backend: Backend, key: str) -> bool:
     return backend.on_shared_file or backend.protocol != "custom"
 
 
-def _choices(key: str, values: list[Any]) -> Iterator[_Choice]:
+def _choices(key: str, values: list[Any], sweep: Sweep) -> Iterator[_Choice]:
     for value in values:
         if key == "args":
             # A name is shown everywhere, so it has no keys.
-            secrets = named_secrets(value)
+            secrets = _secrets_in(value, sweep)
             yield _Choice(key, value, " ".join(word for word in value if not any(one in word for one in secrets)))
         elif key == "threads":
             yield _Choice(key, value, f"threads={value}")
@@ -184,10 +210,16 @@ def _choices(key: str, values: list[Any]) -> Iterator[_Choice]:
             yield _Choice(key, value, os.path.basename(value).removesuffix(".gguf"))
 
 
-def _varied(backend: Backend, choices: tuple[_Choice, ...], taken: set[str]) -> Backend:
+def _secrets_in(words: list[str], sweep: Sweep) -> list[str]:
+    """Return the keys in `args`, by the names beside them or as values of environment variables."""
+    return [*named_secrets(words), *(one for one in sweep.secrets if any(one in word for word in words))]
+
+
+def _varied(backend: Backend, choices: tuple[_Choice, ...], taken: set[str], sweep: Sweep) -> Backend:
     changes: dict[str, Any] = {one.key: one.value for one in choices}
     if "args" in changes:
-        changes |= _with_args(backend, changes.pop("args"))
+        args = changes.pop("args")
+        changes |= _with_args(backend, args) | {"secrets": [*backend.secrets, *_secrets_in(args, sweep)]}
     words = " ".join(one.words for one in choices if one.words)
     return msgspec.structs.replace(backend, name=_name(backend.name, words, taken), **changes)
 
@@ -205,7 +237,7 @@ def _with_args(backend: Backend, words: list[str]) -> dict[str, Any]:
     env = {name: value.replace(_ARGS, quoted) for name, value in backend.env.items()}
     if not _has_args(backend):
         launch += words
-    return {"launch": launch, "env": env, "secrets": [*backend.secrets, *named_secrets(words)]}
+    return {"launch": launch, "env": env}
 
 
 def _has_args(backend: Backend) -> bool:

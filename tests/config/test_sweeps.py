@@ -17,8 +17,8 @@ LAUNCHED = '[[backend]]\nname = "b"\nlaunch = ["server", "-t", "{threads}", "-m"
 EMBEDDED = '[[backend]]\nname = "e"\nembedded = "llama.cpp"\n'
 
 
-def config(text: str, *backends: str) -> Config:
-    return parse(text + "".join(backends or [BACKEND]), source="c.toml", folder=Path("/x"), environ={})
+def config(text: str, *backends: str, **environ: str) -> Config:
+    return parse(text + "".join(backends or [BACKEND]), source="c.toml", folder=Path("/x"), environ=environ)
 
 
 def grid(settings: Config, most: int = 100) -> Plan:
@@ -94,6 +94,45 @@ def test_a_key_in_args_is_in_no_name_and_in_no_public_plan() -> None:
     assert [backend.name for backend in plan.backends] == ["b --api-key", "b --api-key #1"]
     assert plan.backends[0].launch[-1] == "hunter2hunter2"
     assert not any(key in repr(plan.public()) for key in ("hunter2hunter2", "swordfish99"))
+
+
+def test_variables_are_expanded_as_in_a_backend_and_their_keys_stay_secret() -> None:
+    text = "[[sweep]]\nmodel = ['${FOLDER}/m.gguf']\nargs = [['--auth', 'Bearer ${MY_KEY}', '-t${N}']]\n"
+    settings = config(text, LAUNCHED, FOLDER="/models", MY_KEY="swordfish99", N="7")
+    (backend,) = grid(settings).backends
+    assert backend.launch[-3:] == ["--auth", "Bearer swordfish99", "-t7"]
+    assert (backend.model, backend.name) == ("/models/m.gguf", "b m --auth -t7")
+    assert "swordfish99" not in repr(grid(settings).public())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("[['${NONE}']]", "c.toml:2: [[sweep]]: args: the environment variable NONE is not set; export it or remove"),
+        ("[['${MY KEY}']]", "c.toml:2: [[sweep]]: args: '${' is not followed by the name of an environment variable"),
+        ("[['${MY_KEY}'], ['${MY_KEY}']]", "c.toml:2: [[sweep]]: args: ['${MY_KEY}'] is listed twice"),
+        ("['${MY_KEY}']", "c.toml:2: [[sweep]]: args: expected a list, such as"),
+    ],
+)
+def test_a_variable_that_is_wrong(args: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config(f"[[sweep]]\nargs = {args}\n", LAUNCHED, MY_KEY="swordfish99")
+    assert str(caught.value).startswith(message) and "swordfish99" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "where"),
+    [
+        ("launch", "launch = ['x', '{args}']"),
+        ("launch", "launch = ['sh', '-c', 'exec run.sh {args}']"),
+        ("env", "launch = ['x']\nenv = { MORE = '-v {args}' }"),
+    ],
+)
+def test_a_place_for_args_that_nothing_fills_is_refused_wherever_it_is(key: str, where: str) -> None:
+    backend = f"[[backend]]\nname = 'x'\nmodel = 'm'\nurl = 'http://127.0.0.1:2'\n{where}\n"
+    with pytest.raises(ConfigError, match=rf"args: {key} of 'x' has {{args}}, and no grid lists any"):
+        grid(config("", backend))
+    assert grid(config("[[sweep]]\nargs = [[]]\n", backend)).backends[0].launch[0] in ("x", "sh")
 
 
 def test_names_of_variants_are_short_and_different() -> None:
