@@ -15,9 +15,13 @@ import platformdirs
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.run import Run
 from llmtui.engine.watch.find_meters import find_meters, may_have_meters, root_folder
+from llmtui.engine.watch.meter_thread import answered
 from llmtui.engine.watch.power import INTERVAL_S, PowerWatch, Recording
 from llmtui.model import AnyEvent, Iteration, Note, Turn
 from llmtui.text.format import figure
+
+#: How long the drivers may take to say which meters there are, in s: some load a library and wake up cards.
+FIND_S = 20.0
 
 
 async def begin_power(run: Run) -> None:
@@ -28,17 +32,34 @@ async def begin_power(run: Run) -> None:
     root = root_folder()
     if root is None or not may_have_meters(root):
         return
-    found = await asyncio.to_thread(find_meters, root)
+    try:
+        # Its own thread is left behind if a driver hangs, and not waited for at the exit.
+        found = await asyncio.to_thread(answered, lambda: find_meters(root), FIND_S)
+    except TimeoutError:
+        text = f"power is not measured: the driver of a meter did not answer for {FIND_S:g} s"
+        run.add_note(Note(text=text, level="warning"))
+        return
     for reason in found.unreadable:
         if _is_news(reason):
             run.add_note(Note(text=reason))
     if not found.meters:
         return
-    watch = PowerWatch(found.meters)
+
+    def hung(names: list[str]) -> None:
+        one = len(names) == 1
+        text = (
+            f"the {'meter' if one else 'meters'} {', '.join(names)} stopped answering; the run goes on without "
+            f"{'it' if one else 'them'}, and without the energy of servers that use {'it' if one else 'them'}"
+        )
+        run.add_note(Note(text=text, level="warning"))
+
+    watch = PowerWatch(found.meters, hung)
     await watch.measure_idle(lambda: run.stopping)
+    if not watch.working:
+        return
     known = [idle.watts for idle in watch.idle if idle.watts is not None]
     idle = f", idle {sum(known):.1f} W" if len(known) == len(watch.idle) else ""
-    run.add_note(Note(text=f"power is read from {', '.join(meter.name for meter in watch.meters)}{idle}"))
+    run.add_note(Note(text=f"power is read from {', '.join(meter.name for meter in watch.working)}{idle}"))
     for backend_run in run.backends:
         backend_run.power = watch
 

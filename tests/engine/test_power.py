@@ -9,15 +9,17 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import pytest
 
+from llmtui.engine import power as engine_power
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import Target
 from llmtui.engine.power import begin_power, with_power
 from llmtui.engine.recorder import Recorder
 from llmtui.engine.run import Run
+from llmtui.engine.watch import meter_thread
 from llmtui.engine.watch.energy import energy, mean
 from llmtui.engine.watch.meters import Reading
 from llmtui.engine.watch.power import Idle, PowerWatch, Recording
@@ -118,7 +120,7 @@ def test_a_recording() -> None:
     assert power.joules_above_idle == pytest.approx(270.0 * power.seconds, rel=0.01)
     assert power.joules_per_token == pytest.approx(5.0 * power.seconds, rel=0.01)
     assert (power.gpu_use, power.gpu_memory_bytes) == (0.5, 10**9)
-    assert meters[0].threads == {"power", threading.current_thread().name}
+    assert meters[0].threads == {"power"}
     assert not [thread for thread in threading.enumerate() if thread.name == "power"]
 
 
@@ -174,6 +176,96 @@ def test_the_cards_that_a_server_has_open(server: int) -> None:
     meters[1]._pids = ()
     assert names("") == (["a", "b", "package-0"], False), "nothing tells whose they are"
     assert names("gpu", None) is None, "a server elsewhere"
+
+
+def holds(question: Callable[[], bool]) -> bool:
+    """Whether it is so within some seconds."""
+    until = time.monotonic() + 20
+    while not question() and time.monotonic() < until:
+        time.sleep(0.005)
+    return question()
+
+
+class Stuck(Steady):
+    """A meter whose driver hangs from its `good`th question on, until it is let go."""
+
+    def __init__(self, name: str, good: int, pids: Collection[int] = ()) -> None:
+        super().__init__(name, 300.0, pids=pids)
+        self.good, self.asked, self.let_go = good, 0, threading.Event()
+
+    def _hang(self) -> None:
+        self.asked += 1
+        if self.asked > self.good:
+            self.let_go.wait(60)
+
+    def read(self) -> Reading | None:
+        self._hang()
+        return super().read()
+
+    def serves(self, pids: Collection[int]) -> bool | None:
+        self._hang()
+        return super().serves(pids)
+
+
+@pytest.mark.parametrize(("good", "where"), [(0, "whose processes"), (1, "the first reading"), (2, "a later reading")])
+def test_a_driver_that_hangs_holds_up_one_request_shortly_and_no_other(
+    good: int, where: str, server: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meter_thread, "PATIENCE_S", 0.3)
+    stuck, package = Stuck("card", good, pids=[server]), Steady("package-0", 50.0, "cpu")
+    lost: list[list[str]] = []
+    watch = PowerWatch([stuck, Stuck("other card", 99), package], lost.append)
+    watch.idle = [Idle(), Idle(), Idle(20.0, 1.0, 0.001)]
+    try:
+        for _ in range(3):
+            recording = watch.begin(ServerProcesses([server]), "gpu")
+            assert recording is not None
+            assert holds(lambda: stuck.asked == good + 1), where
+            recording.stop()
+            power = recording.power(10)
+            assert power is None or power.joules is None, "the card would be missing in the sum"
+            assert not recording.silent, "which is said of meters that do not hang"
+        assert lost == [["card", "other card"]], "they have one driver"
+        assert stuck.asked == good + 1
+        assert power is not None and power.meters == ["package-0"]
+        recording = watch.begin(ServerProcesses([server]), "cpu")
+        assert recording is not None
+        assert holds(lambda: len(recording._thread.readings[0]) > 3)
+        recording.stop()
+        power = recording.power(10)
+        assert power is not None and power.joules, "a server on the processor does not use it"
+    finally:
+        stuck.let_go.set()
+    assert holds(lambda: not [thread for thread in threading.enumerate() if thread.name == "power"])
+
+
+async def test_a_driver_that_hangs_while_the_machine_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter_thread, "PATIENCE_S", 0.3)
+    stuck, lost = Stuck("card", 2), list[list[str]]()
+    watch = PowerWatch([stuck, Steady("package-0", 50.0, "cpu")], lost.append)
+    try:
+        await watch.measure_idle(idle_s=0.3)
+    finally:
+        stuck.let_go.set()
+    assert (lost, [meter.name for meter in watch.working]) == ([["card"]], ["package-0"])
+    assert watch.idle[0].watts is None and watch.idle[1].watts == pytest.approx(50.0, rel=0.01)
+
+
+async def test_a_driver_that_hangs_when_it_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = threading.Event()
+    nvml = trees.FakeNvml({})
+    monkeypatch.setattr(nvml, "nvmlInit", lambda: stuck.wait(60), raising=False)
+    monkeypatch.setitem(sys.modules, "pynvml", cast(Any, nvml))
+    monkeypatch.setenv("LLMTUI_POWER", str(trees.write(tmp_path, {"dev/nvidiactl": ""})))
+    monkeypatch.setattr(engine_power, "FIND_S", 0.2)
+    events: list[AnyEvent] = []
+    try:
+        await begin_power(run_of("a", events.append))
+    finally:
+        stuck.set()
+    assert [event.text for event in events if isinstance(event, Note)] == [
+        "power is not measured: the driver of a meter did not answer for 0.2 s"
+    ]
 
 
 async def test_idle_power_and_how_often_a_counter_changes(tmp_path: Path) -> None:

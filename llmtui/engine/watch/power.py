@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from llmtui.engine.watch.energy import Energy, energy, mean
+from llmtui.engine.watch.meter_thread import MeterThread, answered
 from llmtui.engine.watch.meters import Meter, Reading
 from llmtui.model.power import Power
 from llmtui.servers.process_table import process_table, tree
@@ -26,12 +26,10 @@ FAST_S = 0.5
 _FAST_INTERVAL_S = 0.005
 #: No energy is reported whose error is a larger share of it.
 MOST_ERROR_SHARE = 0.25
-#: A long turn keeps this many readings of a meter: then every second one is dropped, and half as many come.
-MOST_READINGS = 20_000
 #: How late a reading may be on a busy machine.
 _LATE_S = 0.2
-#: A driver that hangs is not waited for.
-_PATIENCE_S = 1.0
+#: How often it is looked whether the idle machine was read, in s.
+_LOOK_S = 0.02
 
 
 class Idle(NamedTuple):
@@ -43,22 +41,35 @@ class Idle(NamedTuple):
 
 
 class PowerWatch:
-    """The meters of this machine. `told` has what was reported once."""
+    """The meters of this machine. `told` has what was reported once; `lost` is told which meters hang, once each.
 
-    def __init__(self, meters: Sequence[Meter]) -> None:
+    A driver that hangs is not asked again in the run, about none of its meters.
+    """
+
+    def __init__(self, meters: Sequence[Meter], lost: Callable[[list[str]], None] = lambda _: None) -> None:
         self.meters = list(meters)
         self.idle: list[Idle] = [Idle() for _ in meters]
         self.told: set[str] = set()
+        self._lost = lost
+        self._hanging: set[type] = set()
 
     async def measure_idle(self, stopping: Callable[[], bool] = lambda: False, idle_s: float = IDLE_S) -> None:
         """Read the idle machine for `idle_s`, before any server of the run is launched or asked."""
-        readings: list[list[Reading]] = [[] for _ in self.meters]
-        began = time.monotonic()
-        while (elapsed := time.monotonic() - began) < idle_s and not stopping():
-            _read(self.meters, readings)
-            await asyncio.sleep(_FAST_INTERVAL_S if elapsed < min(FAST_S, idle_s / 2) else INTERVAL_S)
-        _read(self.meters, readings)
-        self.idle = [_idle(meter, of) for meter, of in zip(self.meters, readings, strict=True)]
+        while meters := self.working:
+            began = time.monotonic()
+            fast_s = min(FAST_S, idle_s / 2)
+            thread = MeterThread(
+                meters,
+                lambda: _FAST_INTERVAL_S if time.monotonic() - began < fast_s else INTERVAL_S,  # noqa: B023
+            )
+            hangs = thread.start()
+            while hangs is None and time.monotonic() - began < idle_s and not stopping():  # noqa: ASYNC110
+                await asyncio.sleep(_LOOK_S)
+            if (hangs := hangs or thread.stop()) is None:
+                readings = dict(zip(map(id, meters), thread.readings, strict=True))
+                self.idle = [_idle(meter, readings.get(id(meter), [])) for meter in self.meters]
+                return
+            self.drop(hangs)
 
     def begin(self, processes: ServerProcesses | None, device: str) -> Recording | None:
         """Start to read what a server uses; None if it is not on this machine, or its engine is not seen.
@@ -72,29 +83,68 @@ class PowerWatch:
         by_process = device == "cpu"
         if cards and (own := self._serving(cards, processes)):
             cards, by_process = own, True
-        numbers = [n for n, meter in enumerate(self.meters) if meter.kind == "cpu" or n in cards]
+        every = [n for n, meter in enumerate(self.meters) if meter.kind == "cpu" or n in cards]
+        numbers = [n for n in every if self._works(self.meters[n])]
         if not numbers:
             return None
-        recording = Recording([self.meters[n] for n in numbers], [self.idle[n] for n in numbers], by_process)
+        # What hangs is a part of the machine that is not seen.
+        recording = Recording(
+            [self.meters[n] for n in numbers],
+            [self.idle[n] for n in numbers],
+            by_process,
+            whole=len(numbers) == len(every),
+            drop=self.drop,
+        )
         recording.start()
         return recording
 
+    def drop(self, hangs: Meter) -> None:
+        """Ask the driver of a meter that hangs no more."""
+        if self._works(hangs):
+            self._hanging.add(type(hangs))
+            self._lost([meter.name for meter in self.meters if type(meter) is type(hangs)])
+
+    @property
+    def working(self) -> list[Meter]:
+        """Those that do not hang."""
+        return [meter for meter in self.meters if self._works(meter)]
+
+    def _works(self, meter: Meter) -> bool:
+        return type(meter) not in self._hanging
+
     def _serving(self, cards: Collection[int], processes: ServerProcesses) -> list[int]:
         pids = tree(process_table(), processes.first, (os.getpid(),))
-        return [number for number in cards if self.meters[number].serves(pids)]
+        return [number for number in cards if self._serves(self.meters[number], pids)]
+
+    def _serves(self, meter: Meter, pids: Collection[int]) -> bool | None:
+        if not self._works(meter):
+            return None
+        try:
+            return answered(lambda: meter.serves(pids))
+        except TimeoutError:
+            self.drop(meter)
+            return None
 
 
 class Recording:
-    """The readings of some meters from `start` to `stop`."""
+    """The readings of some meters from `start` to `stop`. `drop` is told which one hangs.
 
-    def __init__(self, meters: Sequence[Meter], idle: Sequence[Idle], by_process: bool = False) -> None:
+    `whole`: they are all that a server uses. Without one that hangs the sum would be too small, so there is none.
+    """
+
+    def __init__(
+        self,
+        meters: Sequence[Meter],
+        idle: Sequence[Idle],
+        by_process: bool = False,
+        whole: bool = True,
+        drop: Callable[[Meter], None] = lambda _: None,
+    ) -> None:
         self._meters, self._idle, self._by_process = meters, idle, by_process
-        self._readings: list[list[Reading]] = [[] for _ in meters]
-        self._interval_s = INTERVAL_S
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="power", daemon=True)
+        self._complete, self._drop = whole, drop
+        self._thread = MeterThread(meters, lambda: INTERVAL_S)
         self._began_s = 0.0
-        #: When `stop` was called, on the monotonic clock.
+        #: When `stop` was called, on the monotonic clock; 0 before.
         self.ended_s = 0.0
         #: Why no energy was measured: the names of the meters that did not answer, and whether it was too short.
         self.silent: list[str] = []
@@ -102,32 +152,33 @@ class Recording:
 
     def start(self) -> None:
         """Read all meters, then go on in a thread."""
-        _read(self._meters, self._readings)
+        self._judge(self._thread.start())
         self._began_s = time.monotonic()
-        self._thread.start()
 
     def stop(self) -> None:
         """Read all meters a last time. Safe to call more than once."""
-        if self._end.is_set():
+        if self.ended_s:
             return
         self.ended_s = time.monotonic()
-        self._end.set()
-        self._thread.join(_PATIENCE_S)
-        if not self._thread.is_alive():
-            _read(self._meters, self._readings)
+        self._judge(self._thread.stop())
+
+    def _judge(self, hangs: Meter | None) -> None:
+        if hangs is not None:
+            self._complete = False
+            self._drop(hangs)
 
     def power(self, tokens: float | None, span: tuple[float, float] | None = None) -> Power | None:
         """Return what was read, after `stop`. `tokens` are the output tokens of the same time, None if unknown.
 
         `span` is the part that counts, two instants on the monotonic clock (s); by default it is all.
         """
-        if not any(self._readings):
-            self.silent = [meter.name for meter in self._meters]
+        if not any(self._thread.readings):
+            self.silent = [meter.name for meter in self._meters] if self._complete else []
             return None
         from_s, to_s = span or (self._began_s, self.ended_s)
         if to_s <= from_s:
             return None
-        cards = [of for meter, of in zip(self._meters, self._readings, strict=True) if meter.kind == "gpu"]
+        cards = [of for meter, of in zip(self._meters, self._thread.readings, strict=True) if meter.kind == "gpu"]
         memory = [r.memory_bytes for of in cards for r in of[-1:] if r.memory_bytes is not None]
         seconds = to_s - from_s
         power = Power(
@@ -141,10 +192,12 @@ class Recording:
         return self._with_energy(power, from_s, to_s, tokens)
 
     def _with_energy(self, power: Power, from_s: float, to_s: float, tokens: float | None) -> Power:
+        if not self._complete:
+            return power
         seconds = to_s - from_s
         parts: list[Energy] = []
         cards_j = 0.0
-        for meter, idle, readings in zip(self._meters, self._idle, self._readings, strict=True):
+        for meter, idle, readings in zip(self._meters, self._idle, self._thread.readings, strict=True):
             part = energy(readings, from_s, to_s, meter.grain_j, idle.update_s, idle.watts)
             # A part of the machine that was not seen would be missing in the sum.
             if part is None or not self._whole(readings, from_s, to_s):
@@ -177,24 +230,9 @@ class Recording:
     def _whole(self, readings: Sequence[Reading], from_s: float, to_s: float) -> bool:
         """Whether a meter answered all the time."""
         times = [from_s, *(r.at_s for r in readings if from_s < r.at_s < to_s), to_s]
-        most_s = 3 * self._interval_s + _LATE_S
+        most_s = 3 * INTERVAL_S * self._thread.stretched + _LATE_S
         reaches = readings[0].at_s <= from_s + _LATE_S and readings[-1].at_s >= to_s - _LATE_S
         return reaches and all(b - a <= most_s for a, b in itertools.pairwise(times))
-
-    def _run(self) -> None:
-        while not self._end.wait(self._interval_s):
-            _read(self._meters, self._readings)
-            if max(map(len, self._readings)) > MOST_READINGS:
-                # The ends stay.
-                self._readings = [[*of[:-1:2], of[-1]] for of in self._readings]
-                self._interval_s *= 2
-
-
-def _read(meters: Sequence[Meter], readings: Sequence[list[Reading]]) -> None:
-    """Read all meters; one that does not answer has no reading."""
-    for meter, of in zip(meters, readings, strict=True):
-        if (reading := meter.read()) is not None:
-            of.append(reading)
 
 
 def _idle(meter: Meter, readings: Sequence[Reading]) -> Idle:
