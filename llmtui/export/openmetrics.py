@@ -14,7 +14,8 @@ from llmtui.model.turn import Percentiles
 from llmtui.runview.backend import BackendView
 from llmtui.runview.level_figures import LevelFigures
 from llmtui.runview.run import RunView
-from llmtui.stats.metrics import METRICS, Metric, MetricKey
+from llmtui.stats.metrics import ENERGY, METRICS, Metric, MetricKey
+from llmtui.stats.summary import Spread, percentile
 from llmtui.text import sanitize
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -22,6 +23,16 @@ _PHASES = ("starting", "running", "paused", "done", "stopping")
 #: Outcomes of requests, which are fields of `LevelFigures`.
 _OUTCOMES = ("finished", "failed", "refused", "timed_out", "unfinished")
 _QUANTILES = {"p50": "0.5", "p90": "0.9", "p95": "0.95", "p99": "0.99"}
+#: Figures of power in a summary: name and unit of their family, and what it says.
+_POWER = {
+    "joules_per_token": ("energy_per_token_joules", "joules", f"Median {ENERGY.title}. {ENERGY.doc}"),
+    "joules_per_token_above_idle": (
+        "energy_per_token_above_idle_joules",
+        "joules",
+        "The same above the idle power before the run; may be negative.",
+    ),
+    "watts": ("power_watts", "watts", "Median of the mean power of the meters."),
+}
 Labels = Mapping[str, str]
 
 
@@ -60,6 +71,7 @@ def _families(run_view: RunView) -> Iterator[Family]:
     at = list(_places(run_view))
     for key, metric in METRICS.items():
         yield _median(at, key, metric)
+    yield from _of_power(at)
     yield from (_requests if run_view.plan.levels else _iterations)(run_view)
     if run_view.plan.levels:
         yield from _percentiles(run_view)
@@ -117,6 +129,26 @@ def _median(at: Sequence[tuple[Labels, BackendView, Level | None]], key: MetricK
             samples.append(("", labels, spread.median))
     over = "the turns" if metric.of_turn else "the iterations, or of the medians of the turns of a level"
     return Family(name, "gauge", f"Median {metric.title} of {over}. {metric.doc}", samples, unit)
+
+
+def _of_power(at: Sequence[tuple[Labels, BackendView, Level | None]]) -> Iterator[Family]:
+    """Energy per output token and power, of those backends for which they were measured."""
+    errors, meters = list[tuple[str, Labels, float]](), list[tuple[str, Labels, float]]()
+    medians: dict[str, list[tuple[str, Labels, float]]] = {field: [] for field in _POWER}
+    for labels, view, level in at:
+        of = view if level is None else view.at(level.number)
+        for field, samples in medians.items():
+            spread: Spread | None = getattr(of.summary, field)
+            if spread is not None:
+                samples.append(("", labels, spread.median))
+        if hidden := of.figures.energy_errors:
+            errors.append(("", labels, percentile(hidden, 0.5)))
+        meters += [("_info", {**labels, "of": " + ".join(names)}, 1.0) for names in sorted(of.figures.meters)]
+    for field, (name, unit, words) in _POWER.items():
+        yield Family(f"llmtui_median_{name}", "gauge", words, medians[field], unit)
+    words = "How far the energy per output token of a sample may be off by when the meters were read: the median."
+    yield Family("llmtui_energy_per_token_error_joules", "gauge", words, errors, "joules")
+    yield Family("llmtui_energy", "info", "What the energy is of; that of other parts is not comparable.", meters)
 
 
 def median_name(metric: Metric) -> tuple[str, str]:

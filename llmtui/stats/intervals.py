@@ -64,14 +64,14 @@ class Estimate(Struct, frozen=True):
     tail: Tail | None = None
 
 
-def median_interval(ordered: Sequence[float]) -> Interval | None:
+def median_interval(ordered: Sequence[float], hidden: float = 0.0) -> Interval | None:
     """The interval of the median of ascending values, from order statistics; None for fewer than `MEDIAN_FROM`.
 
-    It contains the true median in 95% of cases or more.
+    It contains the true median in 95% of cases or more. Each value may be off by as much as `hidden`, all to one side.
     """
     n = len(ordered)
     rank = order_rank(n, 0.5, (1 - LEVEL) / 2)
-    return (ordered[rank - 1], ordered[n - rank]) if rank else None
+    return (ordered[rank - 1] - hidden, ordered[n - rank] + hidden) if rank else None
 
 
 def tail(ordered: Sequence[float], metric: MetricKey) -> Tail | None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from llmtui.model import Backend, BackendState, Imported, Iteration, Level, Machine, Plan, Struct
 from llmtui.stats.intervals import median_interval
 from llmtui.stats.level_shifts import LevelShift, level_shifts
-from llmtui.stats.metrics import ALL_METRICS, MetricKey
+from llmtui.stats.metrics import ALL_METRICS, ENERGY, MetricKey
 from llmtui.stats.same_work import different_backend_settings, different_settings, same_setup
 
 #: A run with fewer samples is left out of a series.
@@ -45,7 +45,8 @@ class Changed(Struct, frozen=True):
 class RunPoint(Struct, frozen=True):
     """A run of a series: the median of `n` samples with its 95% interval (None for too few), in s or per second.
 
-    `others` has the medians of the other backends of the run, `changes` what differs from the run before.
+    `others` has the medians of the other backends of the run, `changes` what differs from the run before. The interval
+    of an energy is wider by what the readings of the meters can hide.
     """
 
     run: str
@@ -103,7 +104,7 @@ def series_of(runs: Sequence[RunOfSeries], backend: str, metric: MetricKey, leve
     `level` is that of a load at which the samples are turns.
     """
     meters = ""
-    if metric == "energy_per_token":
+    if metric == ENERGY.key:
         runs, meters = _of_same_meters(runs, backend)
     points: list[RunPoint] = []
     last: RunOfSeries | None = None
@@ -135,7 +136,7 @@ def _point(
     run: RunOfSeries, backend: str, metric: MetricKey, values: list[float], last: RunOfSeries | None
 ) -> RunPoint:
     samples = run.samples[backend]
-    low, high = median_interval(values) or (None, None)
+    low, high = median_interval(values, _hidden(samples) if metric == ENERGY.key else 0.0) or (None, None)
     others = {name: found for name, of in run.samples.items() if name != backend and (found := _values(of, metric))}
     return RunPoint(
         run=run.run,
@@ -194,6 +195,18 @@ def _others_at(points: Sequence[RunPoint], shifts: Sequence[LevelShift]) -> Iter
             if all(len(side) >= LEAST_SAMPLES and min(side) > 0 for side in sides):
                 ratios[name] = statistics.median(sides[1]) / statistics.median(sides[0])
         yield ratios
+
+
+def records_energy(runs: Sequence[RunOfSeries], backend: str) -> bool:
+    """Whether a sample of the backend has an energy per token."""
+    return any(ENERGY.value(sample) is not None for run in runs for sample in run.samples.get(backend, ()))
+
+
+def _hidden(samples: Sequence[Iteration]) -> float:
+    """The median of the errors of the energies per token (J), 0 if none is known."""
+    powers = [sample.power for sample in samples if sample.ok and sample.power is not None]
+    errors = [power.joules_per_token_error for power in powers if power.joules_per_token_error is not None]
+    return statistics.median(errors) if errors else 0.0
 
 
 def _of_same_meters(runs: Sequence[RunOfSeries], backend: str) -> tuple[list[RunOfSeries], str]:

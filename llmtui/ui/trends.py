@@ -25,7 +25,8 @@ class Asked:
     """Whose series: runs like `run` ("": the newest one of the backend), at the level of a load with this title.
 
     `finished` changes with each sample of the run on the screen, which may be one of the series. `visit` changes
-    whenever the page is closed, as other runs may have ended until it is opened again.
+    whenever the page is closed, as other runs may have ended until it is opened again. `energy`: of the energy per
+    token, if the runs recorded it, else of `metric`.
     """
 
     backend: str
@@ -34,6 +35,7 @@ class Asked:
     metric: MetricKey
     finished: int
     visit: int = 0
+    energy: bool = False
 
     def same(self, other: Asked | None) -> bool:
         """Whether both are about the same series, if perhaps with more samples."""
@@ -44,13 +46,14 @@ class Asked:
 class Shown:
     """What the history has: the `names` of its backends, the series, and in words what is not in it.
 
-    Without a series `problem` says why.
+    Without a series `problem` says why. `energy`: the runs recorded the energy per token.
     """
 
     names: tuple[str, ...] = ()
     series: RunSeries | None = None
     left_out: str = ""
     problem: str = ""
+    energy: bool = False
 
 
 Read = Callable[[Asked, Callable[[], bool]], Shown]
@@ -75,6 +78,8 @@ class Trends:
         #: The backend that was selected on the main screen when the page showed it last.
         self._selected = ""
         self._visit = 0
+        #: Whether the page shows the energy per token, which the charts of the main screen do not have.
+        self._energy = False
 
     def names(self, view: ViewState) -> list[str]:
         """The backends to choose from: those of the run in its order, then the others of the history."""
@@ -88,7 +93,7 @@ class Trends:
 
     def forget(self) -> None:
         """The page was closed: the next time it begins with the backend that is selected on the main screen."""
-        self._selected = ""
+        self._selected, self._energy = "", False
         self._visit += 1
 
     def step(self, view: ViewState, by: int) -> None:
@@ -101,6 +106,15 @@ class Trends:
         if self._backend in view.names:
             view.selected = self._selected = self._backend
 
+    def next_metric(self, view: ViewState) -> None:
+        """Show the next metric; after the last one the energy per token, if the runs recorded it."""
+        shown = self.current(view)
+        if not self._energy and view.metric == view.metrics[-1] and shown is not None and shown.energy:
+            self._energy = True
+        else:
+            self._energy = False
+            view.next_metric()
+
     def current(self, view: ViewState) -> Shown | None:
         """What the page shows now, None if it has not been read yet."""
         return self.shown if self.asked(view).same(self.answered) else None
@@ -111,7 +125,7 @@ class Trends:
         own = backend in view.names
         level = view.level.title if own and view.level is not None else ""
         finished = view.run_view.run.finished if own else 0
-        return Asked(backend, plan.run if own else "", level, view.metric, finished, self._visit)
+        return Asked(backend, plan.run if own else "", level, view.metric, finished, self._visit, self._energy)
 
 
 class TrendSource:
@@ -134,7 +148,8 @@ class TrendSource:
 
     def _shown(self, asked: Asked, stopped: Callable[[], bool]) -> Shown:
         from llmtui.runview.trend import left_out_words
-        from llmtui.stats.run_series import series_of
+        from llmtui.stats.metrics import ENERGY
+        from llmtui.stats.run_series import records_energy, series_of
         from llmtui.store.open import open_store
         from llmtui.store.series import backend_names
 
@@ -144,14 +159,16 @@ class TrendSource:
         found = self._runs(self._store, asked, stopped)
         if found is None:
             return Shown(names=self._names, problem=self._none(self._store, asked))
-        series = series_of(found.runs, asked.backend, asked.metric, found.level)
+        energy = records_energy(found.runs, asked.backend)
+        metric = ENERGY.key if asked.energy and energy else asked.metric
+        series = series_of(found.runs, asked.backend, metric, found.level)
         own = found.runs[-1].plan.config.metric
-        if not series.points and own != asked.metric:
+        if not series.points and own != metric:
             # A backend of another kind of run, which does not have the metric of the run on the screen.
             series = series_of(found.runs, asked.backend, own, found.level)
         older = f"runs before the newest {MOST_RUNS} (llmtui trend -n)"
         left_out = left_out_words(found, len(found.runs) - len(series.points), older)
-        return Shown(names=self._names, series=series, left_out=left_out)
+        return Shown(names=self._names, series=series, left_out=left_out, energy=energy)
 
     def _none(self, store: Store, asked: Asked) -> str:
         """The sentence for a backend without a series."""
@@ -167,7 +184,7 @@ class TrendSource:
         from llmtui.store.errors import NoRunError
         from llmtui.store.series import runs_of_series
 
-        key = dataclasses.replace(asked, metric="latency")
+        key = dataclasses.replace(asked, metric="latency", energy=False)
         if self._found is None or self._found[0] != key:
             self._found = None
             try:

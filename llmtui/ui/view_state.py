@@ -224,10 +224,15 @@ class ViewState:
         """
         return _reach([shown_attempt(view).summary.spread(self.metric) for view in self.samples.values()])
 
+    @property
+    def metrics(self) -> tuple[MetricKey, ...]:
+        """The metrics that the charts of this run can show, in the order of the key."""
+        plan = self.run_view.plan
+        return (CHARTED_OF_OBJECTIVES if plan.slo.limits else CHARTED_OF_LOAD) if plan.levels else CHARTED
+
     def next_metric(self) -> None:
         """Show the next metric, round and round."""
-        plan = self.run_view.plan
-        shown = (CHARTED_OF_OBJECTIVES if plan.slo.limits else CHARTED_OF_LOAD) if plan.levels else CHARTED
+        shown = self.metrics
         self.metric = shown[(shown.index(self.metric) + 1) % len(shown)]
 
     def kind_at(self, side: Literal["statistics", "scatter"]) -> Kind:

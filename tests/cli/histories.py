@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from llmtui.model import Power
 from llmtui.store.open import open_store
 from tests.store import runs, turns
 
@@ -25,11 +26,12 @@ def add(
     label: str = "",
     tokens: Mapping[str, int] | None = None,
     failed: Mapping[str, int] | None = None,
+    power: Mapping[str, Power] | None = None,
     **config: Any,
 ) -> None:
     """Write a run with interleaved backends of these median latencies (s; 0 is unreachable) and `tokens` (3 each).
 
-    `failed` is the number of failed iterations at the beginning.
+    `failed` is the number of failed iterations at the beginning. `power` was measured in each other one.
     """
     plan = runs.plan(run, *medians, warmup=0, iterations=n)
     plan = msgspec.structs.replace(plan, config=msgspec.structs.replace(plan.config, **config))
@@ -46,7 +48,8 @@ def add(
                 latency_s = median * (1 + NOISE[number % 10])
                 started = f"2026-11-22T15:{number % 60:02}:00.250Z"
                 count = (tokens or {}).get(name, 3)
-                more = {"tokens_per_s": count / latency_s, "output_tokens": count, "finish_reason": "length"}
+                more: dict[str, Any] = {"tokens_per_s": count / latency_s, "power": (power or {}).get(name)}
+                more |= {"output_tokens": count, "finish_reason": "length"}
                 store.save_iteration(
                     runs.iteration(run, name, number, latency_s=latency_s, started_utc=started, **more)
                 )

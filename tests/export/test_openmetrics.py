@@ -6,10 +6,10 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from llmtui.export.openmetrics import median_name, openmetrics
-from llmtui.model import Backend, Progress, Tick
+from llmtui.model import Backend, IterationDone, Load, Power, Progress, Tick
 from llmtui.runview.run import RunView
 from llmtui.stats.metrics import METRICS
-from tests import build
+from tests import build, loads
 from tests.export.reports import sweep
 from tests.export.run_views import SECRET, run_view
 
@@ -59,6 +59,50 @@ def test_labels_are_escaped() -> None:
     name = 'a"b\\c\nd{e="f"} 1'
     view = build.run_view(build.plan(Backend(name=name), run='r"'))
     assert value(parsed(view)["llmtui_backend"], backend='a"b\\c d{e="f"} 1') == 1
+
+
+METERS = ["NVIDIA H200", 'package"0']
+
+
+def power(joules: float) -> Power:
+    error, above = joules / 40, joules - 9
+    return Power(
+        meters=METERS,
+        watts=500.0,
+        joules_per_token=joules,
+        joules_per_token_error=error,
+        joules_per_token_above_idle=above,
+    )
+
+
+def test_energy_and_power_of_a_race_where_they_were_measured() -> None:
+    view = build.run_view(build.plan("a", "b", iterations=3))
+    for number, joules in enumerate((8.0, 16.0, 20.0), 1):
+        view.apply(IterationDone(iteration=build.answered("a", number, power=power(joules))))
+        view.apply(IterationDone(iteration=build.answered("b", number)))
+    found = parsed(view)
+    assert {
+        name: [(sample.labels, sample.value) for sample in found[name].samples]
+        for name in found
+        if "energy" in name or "watts" in name
+    } == {
+        "llmtui_median_energy_per_token_joules": [({"backend": "a"}, 16.0)],
+        "llmtui_median_energy_per_token_above_idle_joules": [({"backend": "a"}, 7.0)],
+        "llmtui_median_power_watts": [({"backend": "a"}, 500.0)],
+        "llmtui_energy_per_token_error_joules": [({"backend": "a"}, 0.4)],
+        "llmtui_energy": [({"backend": "a", "of": 'NVIDIA H200 + package"0'}, 1.0)],
+    }
+
+
+def test_energy_at_each_level_of_a_load() -> None:
+    fields = {"a": lambda _, level: {"power": power(20.0 / level)}}
+    found = parsed(loads.raced({"a": 1.0, "b": 1.0}, Load(concurrency=[4, 64], requests=40), 2, fields=fields))
+    energy = found["llmtui_median_energy_per_token_joules"]
+    assert [(s.labels["level"], s.value) for s in energy.samples] == [("4 streams", 20.0), ("64 streams", 10.0)]
+
+
+def test_no_power_no_family() -> None:
+    assert not [name for name in parsed(run_view()) if "energy" in name or "power" in name]
 
 
 def test_names_of_medians_are_a_contract() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from llmtui.model import RunChanged, RunState
+from llmtui.model import Power, RunChanged, RunState
 from llmtui.stats.run_series import series_of
 from llmtui.store.rows import StoredRun
 from llmtui.ui.app import MonitorApp
@@ -148,6 +148,26 @@ def with_history(stored: StoredRun, file: Path) -> MonitorApp:
     app = monitor(stored)
     app.trends.read = TrendSource(str(file))
     return app
+
+
+async def test_the_key_of_metrics_also_has_energy_where_runs_recorded_it(tmp_path: Path) -> None:
+    file = tmp_path / "history.db"
+    for number in range(1, 4):
+        add(file, f"aaaa00{number:02}", {"a": 0.5, "b": 0.4}, power={"a": Power(meters=["card"], joules_per_token=2.0)})
+    app = with_history(stored_run(file), file)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        shown = [await press(app, pilot, key) for key in ("H", "m", "m", "m", "m", "m")]
+        # These runs have no ITL: then it is the metric that counts in them.
+        titles = [screen.partition("trend  a: ")[2].partition(",")[0] for screen in shown]
+        assert titles == ["latency", "TTFT", "latency", "tokens/s", "energy per token", "latency"]
+        assert "J/token" in shown[4] and "energy of card: runs with other meters" in shown[4]
+        # What has no energy keeps the metric of the charts, and they never have it.
+        await press(app, pilot, "m", "m", "m", "m")
+        assert "trend  b: tokens/s" in await press(app, pilot, "down")
+        assert "trend  b: latency" in await press(app, pilot, "m")
+        assert "energy" not in await press(app, pilot, "up", "m", "m", "m", "m", "escape")
+        assert app.view.metric == "tokens_per_s" and "trend  a: tokens/s" in await press(app, pilot, "H")
 
 
 async def test_one_backend_of_fifty_with_names_of_any_kind(tmp_path: Path) -> None:

@@ -51,10 +51,7 @@ class Measured(NamedTuple):
     @property
     def interval(self) -> tuple[float, float] | None:
         """The 95% interval of the median, and as much further as the readings can hide; None for too few values."""
-        if (ends := median_interval(self.values)) is None:
-            return None
-        hidden = self.error or 0.0
-        return ends[0] - hidden, ends[1] + hidden
+        return median_interval(self.values, self.error or 0.0)
 
     @property
     def text(self) -> str:

@@ -23,7 +23,10 @@ def hide_or_show(app: MonitorApp) -> None:
 
 def next_metric(app: MonitorApp) -> None:
     """Show the next metric."""
-    app.view.next_metric()
+    if app.view.page == "trend":
+        app.trends.next_metric(app.view)
+    else:
+        app.view.next_metric()
     app.main.show_all()
 
 
