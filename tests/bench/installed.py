@@ -1,19 +1,20 @@
 """Do the wheel and the sdist install, does the race run from the wheel, and how large is an installation?
 
 Builds both, installs the wheel into fresh environments, and runs a race of two truth servers with the installed
-program, outside this folder. Exits with 1 if a goal is missed. Needs the network, for the dependencies.
+program, outside this folder; on every other Python from 3.11 that the machine has, too. Exits with 1 if a goal is
+missed. Needs the network, for the dependencies.
 
-    python -m tests.bench.installed [--extra cluster] [--keep FOLDER]
+    python -m tests.bench.installed [--extra cluster] [--keep FOLDER] [--this-python]
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-import venv
 import zipfile
 from pathlib import Path
 
@@ -23,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 #: MB of the packages in an environment, as they come.
 GOALS = {"": 30.0, "cluster": 80.0}
 _LIMIT_S = 300
+#: From the oldest that the package takes to the newest that anyone may have.
+_MINORS = range(11, 20)
 
 
 def run(*words: str | Path, cwd: Path, **environment: str) -> str:
@@ -53,9 +56,28 @@ def built(folder: Path) -> Path:
     return wheel
 
 
-def environment(folder: Path, what: str) -> Path:
-    """A fresh environment with `what` installed; the folder of its programs."""
-    venv.create(folder, with_pip=True)
+def other_pythons() -> list[Path]:
+    """The newest python3.N of each other N that the search path or pyenv has, oldest N first."""
+    found = []
+    for minor in _MINORS:
+        at_path = shutil.which(f"python3.{minor}")
+        by_pyenv = (Path.home() / ".pyenv/versions").glob(f"3.{minor}.*/bin/python")
+        newest_first = sorted(by_pyenv, key=lambda file: int(file.parts[-3].rsplit(".", 1)[1]), reverse=True)
+        works = next((file for file in (*newest_first, *([Path(at_path)] if at_path else [])) if answers(file)), None)
+        if minor != sys.version_info.minor and works:
+            found.append(works)
+    return found
+
+
+def answers(python: Path) -> bool:
+    """Whether this program runs and can make environments: pyenv's is a script that only names what to install."""
+    done = subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True, timeout=_LIMIT_S, check=False)
+    return done.returncode == 0
+
+
+def environment(folder: Path, what: str, python: Path = Path(sys.executable)) -> Path:
+    """A fresh environment of `python` with `what` installed; the folder of its programs."""
+    run(python, "-m", "venv", folder, cwd=folder.parent)
     run(folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", what, cwd=folder)
     return folder / "bin"
 
@@ -101,6 +123,7 @@ def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--extra", action="append", default=[], help="measure this extra, too")
     parser.add_argument("--keep", type=Path, help="put wheel and sdist here")
+    parser.add_argument("--this-python", action="store_true", help="race on this Python alone")
     options = parser.parse_args()
     missed = []
     with tempfile.TemporaryDirectory() as made:
@@ -112,11 +135,14 @@ def main() -> None:
             place = folder / (extra or "base")
             programs = environment(place, what)
             if not extra:
-                print(raced(programs, folder), flush=True)
+                print(raced(programs, place), flush=True)
             (mb, compiled), goal = sizes_mb(place), GOALS.get(extra)
             words = f"{extra or 'base'}: {mb:.1f} MB, {compiled:.1f} MB with compiled files"
             print(words + (f"; goal {goal:g} MB without" if goal else ""), flush=True)
             missed += [extra or "base"] if goal and mb > goal else []
+        for number, python in enumerate([] if options.this_python else other_pythons()):
+            place = folder / f"other{number}"
+            print(raced(environment(place, str(wheel), python), place), flush=True)
     if missed:
         sys.exit(f"too large: {', '.join(missed)}")
 
