@@ -27,7 +27,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file says of all requests together, if it has no single ones. Durations are in s."""
+    """What a file says of all requests together, if it does not have every single one. Durations are in s."""
 
     finished: int
     failed: int = 0
@@ -56,8 +56,8 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     """One server, or command, under one load. `name` is that of the backend, "" if the file has none.
 
     Benchmarks with the same `server` are of one, whose address and model it is; "" if that is unknown. `started_utc`
-    is when it began, "" if unknown. `unknown` is what the file does not say, in words. `requests` or `totals` has the
-    figures.
+    is when it began, "" if unknown. `unknown` is what the file does not say, in words. The figures of a load are those
+    of `totals` if there are any, of `requests` otherwise; those of a race are of `requests`.
     """
 
     tool: Tool

@@ -241,7 +241,7 @@ def _load(entries: list[_Entry]) -> Load:
 
 def _sent(benchmark: Benchmark) -> int:
     totals = benchmark.totals
-    return len(benchmark.requests) or (totals.finished + totals.failed if totals is not None else 0)
+    return totals.finished + totals.failed if totals is not None else len(benchmark.requests)
 
 
 def _turns(plan: Plan, entries: list[_Entry], starts: list[str]) -> list[tuple[Turn, list[Iteration]]]:
@@ -268,9 +268,8 @@ def _turns(plan: Plan, entries: list[_Entry], starts: list[str]) -> list[tuple[T
 
 def _filled(turn: Turn, level: Level, benchmark: Benchmark) -> tuple[Turn, list[Iteration]]:
     """The turn with its figures, and its requests."""
-    totals = benchmark.totals
-    if not benchmark.requests:
-        return msgspec.structs.replace(turn, **_of_totals(totals)) if totals is not None else turn, []
+    if benchmark.totals is not None:
+        return msgspec.structs.replace(turn, **_of_totals(benchmark.totals)), []
     timed = all(request.start_s is not None for request in benchmark.requests)
     ordered = sorted(benchmark.requests, key=lambda request: request.start_s or 0.0)
     under_way: list[float] = []

@@ -152,9 +152,10 @@ def _benchmark(path: Path, field: str, report: _Report, of: _Benchmark, load: Lo
     if not requests:
         totals = _totals(path, field, of)
         unknown.append("single requests")
-    counts = of.metrics.request_totals if of.metrics is not None else None
-    if requests and counts is not None and counts.successful + counts.errored > len(requests):
-        unknown.append(f"{counts.successful + counts.errored - len(requests)} requests that are not in the file")
+    elif missing := _missing(of, requests):
+        # The file has a sample of its requests: it tells how long they took, but not how many there were in a second.
+        totals = _totals(path, field, of)
+        unknown.append(f"{missing} requests that are not in the file")
     return Benchmark(
         tool="guidellm",
         load=load,
@@ -166,6 +167,15 @@ def _benchmark(path: Path, field: str, report: _Report, of: _Benchmark, load: Lo
         requests=requests,
         totals=totals,
     )
+
+
+def _missing(of: _Benchmark, requests: list[Request]) -> int:
+    """How many requests ended that are not among `requests`, as far as the file says."""
+    counts = of.metrics.request_totals if of.metrics is not None else None
+    if counts is None:
+        return 0
+    ended = sum(request.failure is None or request.failure.kind != "stopped" for request in requests)
+    return max(0, counts.successful + counts.errored - ended)
 
 
 def _requests(path: Path, field: str, of: _Benchmark) -> list[Request]:
@@ -229,7 +239,7 @@ def _totals(path: Path, field: str, of: _Benchmark) -> Totals:
         if (p50 := values.pop("p50")) is not None:
             percentiles[quantity] = Percentiles(n=good.count, p50=p50, **values)
     if "latency" not in percentiles:
-        raise ImportRefused(path, f"{field}: has neither requests nor percentiles of request_latency")
+        raise ImportRefused(path, f"{field}: has neither all requests nor percentiles of request_latency")
     counts = metrics.request_totals or _Counts(successful=percentiles["latency"].n)
     return Totals(
         finished=counts.successful,

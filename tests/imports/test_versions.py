@@ -126,6 +126,7 @@ def test_warm_up_and_cool_down_of_guidellm_are_left_out(tmp_path: Path) -> None:
     document = files.guidellm({"type_": "synchronous"})
     # Requests of 0.5 s, one each 0.25 s: of 20 the first three and the last seven are not under way in these 2 s.
     document["benchmarks"][0] |= {"start_time": files.START + 1.1, "duration": 2.0}
+    document["benchmarks"][0]["metrics"]["request_totals"] = {"successful": 10, "errored": 0, "incomplete": 1}
     run = run_of(files.write(tmp_path / "benchmarks.json", document))
     assert sum(iteration.ok for iteration in run.iterations) == 20 - 3 - 7
     assert run.plan.created_utc == "2026-11-22T15:00:01.100Z"
@@ -134,9 +135,31 @@ def test_warm_up_and_cool_down_of_guidellm_are_left_out(tmp_path: Path) -> None:
 def test_rates_of_guidellm_are_over_the_time_after_its_warm_up(tmp_path: Path) -> None:
     document = files.guidellm({"type_": "concurrent", "streams": 2})
     document["benchmarks"][0] |= {"start_time": files.START + 1.1, "duration": 2.0}
+    document["benchmarks"][0]["metrics"]["request_totals"] = {"successful": 10, "errored": 0, "incomplete": 1}
     ((turn, _),) = run_of(files.write(tmp_path / "benchmarks.json", document)).turns
     # Ten requests from 0.75 s on, the last of which begins 2.25 s later and takes 0.5 s.
     assert turn.window_s == pytest.approx(2.75, abs=0.01)
+
+
+def test_a_sample_of_the_requests_of_guidellm_gives_no_rates(tmp_path: Path) -> None:
+    """Regression: 100 of 3,800 requests in the file were taken for all, at 1.67 requests/s instead of 63.3."""
+    document = files.guidellm({"type_": "concurrent", "streams": 32}, {"type_": "synchronous"})
+    for benchmark in document["benchmarks"]:
+        percentiles = {"count": 3800, "percentiles": {"p50": 0.5, "p95": 0.6}}
+        benchmark["metrics"] = {
+            "request_totals": {"successful": 3800, "errored": 2, "incomplete": 0},
+            "requests_per_second": {"successful": {"mean": 63.3}},
+            "output_tokens_per_second": {"successful": {"mean": 6333.0}},
+            "request_latency": {"successful": percentiles},
+        }
+    run = run_of(files.write(tmp_path / "benchmarks.json", document))
+    for turn, samples in run.turns:
+        assert (turn.requests, turn.failed, turn.requests_per_s, turn.output_tokens_per_s) == (3802, 2, 63.3, 6333.0)
+        assert turn.latency_s == 0.5 and turn.in_flight is None and samples == []
+    assert run.plan.imported is not None and "3781 requests that are not in the file" in run.plan.imported.unknown
+    # Requests sent one after the other are a race, whose figures are those of its samples.
+    document["benchmarks"] = document["benchmarks"][1:]
+    assert sum(iteration.ok for iteration in run_of(files.write(tmp_path / "b.json", document)).iterations) == 20
 
 
 def test_throughput_of_guidellm_is_streams_only_if_its_cap_was_reached(tmp_path: Path) -> None:
