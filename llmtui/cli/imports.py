@@ -16,6 +16,7 @@ from llmtui.runview.loads import load_sentence
 from llmtui.store.whole_run import WholeRun, write_whole_runs
 from llmtui.text import sanitize
 from llmtui.text.format import plural
+from llmtui.text.times import utc_text
 
 
 def import_files(words: Sequence[str], store: str, label: str = "") -> int:
@@ -37,8 +38,7 @@ def import_files(words: Sequence[str], store: str, label: str = "") -> int:
 
 def _written_utc(path: Path) -> str:
     """When a file was written."""
-    at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_text(datetime.fromtimestamp(path.stat().st_mtime, UTC))
 
 
 def _words(run: WholeRun, store: str) -> str:

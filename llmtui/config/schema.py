@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -52,6 +51,7 @@ from llmtui.model import (
     secret_values,
 )
 from llmtui.text import sanitize
+from llmtui.text.times import now_text
 
 __all__ = [
     "DEFAULT_FILE",
@@ -140,7 +140,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
                 check_requests(backend, self.place_of(backend.name))
         return Plan(
             run=secrets.token_hex(4),
-            created_utc=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            created_utc=now_text(),
             config=run,
             backends=[msgspec.structs.replace(b, enabled=True) for b in chosen],
             # Absolute, so that a run can be resumed from any working folder.

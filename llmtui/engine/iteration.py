@@ -6,7 +6,6 @@ import gc
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from llmtui.engine.backend_run import BackendRun
@@ -32,6 +31,7 @@ from llmtui.model import (
     Progress,
     disturbed_from,
 )
+from llmtui.text.times import now_text
 
 #: The shortest time between two progress events of an iteration.
 PROGRESS_INTERVAL_S = 0.25
@@ -76,7 +76,7 @@ async def request_once(
             elapsed_s = round(now - began, 3)
             emit(Progress(backend=backend_run.name, phase=phase, iteration=number, tokens=count, elapsed_s=elapsed_s))
 
-    started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    started = now_text()
     answer: Answer | None = None
     failure: Failure | None = None
     refusal: Refusal | None = None

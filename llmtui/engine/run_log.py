@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from llmtui.model import AnyEvent, BackendChanged, BackendState, Logged, Note, RunChanged, is_news
+from llmtui.text.times import utc_text
 
 #: How many entries are in memory. Failed iterations are not among them: clients have them from the iterations.
 MAX_LOGGED = 500
@@ -46,7 +47,7 @@ class RunLog:
                 self._states[state.name] = state
 
     def _add(self, event: BackendChanged | RunChanged | Note) -> None:
-        at_utc = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at_utc = utc_text(self._now())
         self._entries.append(Logged(at_utc=at_utc, event=event))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -24,6 +23,7 @@ from llmtui.load.prompts import LIMIT, PLACEHOLDER, TEXT, Template
 from llmtui.model import Calibration, Iteration, Level, Load, Tick, Turn, disturbed_from
 from llmtui.stats.settling import least_settle, settle_of
 from llmtui.stats.turn_figures import TurnFigures
+from llmtui.text.times import now_text
 
 #: What a tick has of a pulse.
 _OF_TICK = tuple(name for name in Pulse.__struct_fields__ if name in Tick.__struct_fields__)
@@ -47,7 +47,7 @@ async def take_turn(
         round=job.number,
         level=level.number,
         seq=backend_run.seq,
-        started_utc=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        started_utc=now_text(),
         launch=backend_run.launch,
         part=backend_run.part,
     )

@@ -11,7 +11,7 @@ import heapq
 import secrets
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from llmtui.model import (
 from llmtui.stats.turn_figures import TurnFigures
 from llmtui.store.whole_run import WholeRun
 from llmtui.text import sanitize
+from llmtui.text.times import utc_text
 
 #: What stands for a text that is unknown, where a plan has to have one.
 UNKNOWN = "unknown"
@@ -193,8 +194,7 @@ def _after(started: str, start_s: float | None) -> str:
     """Return the time `start_s` seconds after `started`."""
     if not start_s:
         return started
-    at = datetime.fromisoformat(started) + timedelta(seconds=start_s)
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_text(datetime.fromisoformat(started) + timedelta(seconds=start_s))
 
 
 def _figures(request: Request) -> dict[str, Any]:

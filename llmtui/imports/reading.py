@@ -12,6 +12,7 @@ import msgspec
 
 from llmtui.model.errors import UsageError
 from llmtui.text import sanitize
+from llmtui.text.times import utc_text
 
 _T = TypeVar("_T")
 #: The largest file that is read.
@@ -139,7 +140,7 @@ def utc(seconds: float | None) -> str:
     """An instant of the Unix clock as ISO 8601; "" if it is unknown, or not in this millennium."""
     if seconds is None or not 9.4e8 <= seconds <= 3.2e10:
         return ""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_text(datetime.fromtimestamp(seconds, UTC))
 
 
 def local_time(text: object, form: str = "") -> datetime | None:

@@ -11,7 +11,6 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from llmtui.store.listing import RunRow, Runs, RunWord
 from llmtui.store.rows import COLUMNS, MAX_NOTE, StoredRun, iteration_values, run_of
 from llmtui.store.run_filter import RunFilter
 from llmtui.text import Redactor, sanitize
+from llmtui.text.times import now_text
 
 _NO_SECRETS = Redactor(())
 _KEY = ("run", "backend", "attempt", "phase", "iteration")
@@ -160,7 +160,7 @@ class Store:
 
     def finish(self, run: str, state: RunWord) -> None:
         """Record that the run has ended now, as "done" or "stopped". Raises StoreError."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        now = now_text()
         with self._writing() as connection:
             self._row(run)
             connection.execute("UPDATE runs SET state = ?, ended_utc = ? WHERE id = ?", (state, now, run))
