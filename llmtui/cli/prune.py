@@ -52,7 +52,8 @@ def prune_history(path: str, *, keep: int | None, older_than: str, yes: bool) ->
 
 def _listed(found: Prunable) -> str:
     """How many runs, from when, and the ids of the first few."""
-    newest, oldest = (sanitize(run.created_utc[:10]) for run in (found.runs[0], found.runs[-1]))
+    days = [sanitize(run.created_utc[:10]) for run in found.runs]
+    newest, oldest = max(days), min(days)
     count = len(found.runs)
     names = ", ".join(run.run for run in found.runs[:_NAMED]) + (", ..." if count > _NAMED else "")
     return f"{plural(count, 'run')} of {oldest if oldest == newest else f'{oldest} to {newest}'} ({names})"
@@ -60,5 +61,5 @@ def _listed(found: Prunable) -> str:
 
 def _kept(found: Prunable) -> str:
     parts = [f"{plural(found.named, 'run')} with a label or a note"] if found.named else []
-    parts += [f"{plural(found.running, 'run')} in progress"] if found.running else []
+    parts += [f"{plural(found.running, 'run')} in progress or still open"] if found.running else []
     return f"; kept: {', '.join(parts)}" if parts else ""

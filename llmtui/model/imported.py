@@ -9,13 +9,15 @@ class Imported(Struct, frozen=True):
     """What measured a run, and what is unknown of it.
 
     `tool` is its name ("hyperfine"), `version` what the file says of it, `files` are the names of the files, and
-    `unknown` what they do not say, in words: of such a thing nothing may be compared.
+    `unknown` what they do not say, in words: of such a thing nothing may be compared. `imported_utc` is when it was
+    read, "" if it was read before llmtui recorded that.
     """
 
     tool: Own
     version: Outside = ""
     files: list[str] = []
     unknown: list[Own] = []
+    imported_utc: str = ""
 
     @property
     def title(self) -> str:

@@ -22,11 +22,16 @@ def gone(row: sqlite3.Row) -> bool:
     return process_id.gone(row["engine_place"], row["engine_pid"], row["engine_started"])
 
 
+def is_elsewhere(row: sqlite3.Row) -> bool:
+    """Whether the engine in a row of `runs` was in another container or on another machine, and may run there."""
+    return process_id.is_unknown(row["engine_place"], row["engine_pid"], row["engine_started"])
+
+
 def running_words(row: sqlite3.Row) -> str:
     """Why a run whose engine has not certainly ended cannot be resumed, and what to do."""
     run, pid, place = row["id"], row["engine_pid"], row["engine_place"]
     process = f"process {pid}" if isinstance(pid, int) else "unknown process"
-    if not process_id.is_unknown(place, pid, row["engine_started"]):
+    if not is_elsewhere(row):
         return f"run {run} is still running ({process}); try: llmtui attach {run}"
     where = sanitize(str(place).partition(" ")[0], 60) or "unknown"
     return (
@@ -39,7 +44,7 @@ def mark_ended(connection: sqlite3.Connection, row: sqlite3.Row) -> None:
     """Mark a running run as "died" because the user knows that it has ended. Raises NoRunError if it has not."""
     if row["state"] != "running":
         return
-    if gone(row) or process_id.is_unknown(row["engine_place"], row["engine_pid"], row["engine_started"]):
+    if gone(row) or is_elsewhere(row):
         mark_dead(connection, [row])
     else:
         raise NoRunError(running_words(row))

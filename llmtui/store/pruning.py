@@ -7,22 +7,25 @@ import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 
-from llmtui.model import Struct
+from llmtui.model import Imported, Struct
+from llmtui.store import engines, validate
 from llmtui.store.errors import store_error
 from llmtui.store.history import Store
 from llmtui.store.limits import rows
 from llmtui.store.listing import RunRow
 from llmtui.store.queries import MAX_RUNS
-from llmtui.store.rows import run_of
+from llmtui.store.rows import MAX_PLAN, run_of
 
 #: Pages that are given back in one step. Between steps an engine can write.
 _PAGES = 500
 
 
 class Rule(Struct, frozen=True):
-    """Which runs may be deleted: those beyond the newest `keep` that started before `before_utc` (None, "": no limit).
+    """Which runs may be deleted: those beyond the newest `keep` that are from before `before_utc` (None, "": no limit).
 
-    A run in progress, and one with a label or a note, is always kept, and takes no place of `keep`.
+    A run is as old as its place in the history: an imported one counts from its import, whenever it was measured. A
+    run whose engine is still there, in progress or open in a monitor that may measure again, and one with a label or a
+    note, is always kept, and takes no place of `keep`.
     """
 
     keep: int | None = None
@@ -38,32 +41,42 @@ class Prunable(Struct, frozen=True):
 
 
 def prunable(store: Store, rule: Rule) -> Prunable:
-    """Return what `rule` deletes. Runs that cannot be read are kept. Raises StoreError."""
-    found: list[RunRow] = []
-    named = running = place = 0
+    """Return what `rule` deletes, the newest in the history first. Unreadable runs are kept. Raises StoreError."""
+    named = running = 0
+    nameless: list[tuple[datetime, RunRow]] = []
     with store._reading() as connection:
-        statement = "SELECT * FROM runs ORDER BY created_utc DESC, seq DESC LIMIT ?"
-        for row in rows(connection, statement, (MAX_RUNS,)):
+        for row in rows(connection, "SELECT * FROM runs ORDER BY created_utc DESC, seq DESC LIMIT ?", (MAX_RUNS,)):
             try:
-                run = run_of(row)
+                run, imported = run_of(row), _imported(row)
             except ValueError:
                 continue
-            if run.state == "running":
+            if run.state == "running" or (imported is None and _engine_is_here(row)):
                 running += 1
             elif run.label or run.note:
                 named += 1
             else:
-                place += 1
-                if rule.keep is not None and place <= rule.keep:
-                    continue
-                if rule.before_utc and not _before(run.created_utc, rule.before_utc):
-                    continue
-                found.append(run)
-    return Prunable(runs=found, named=named, running=running)
+                since = max(run.created_utc, imported.imported_utc if imported is not None else "")
+                nameless.append((datetime.fromisoformat(since), run))
+    nameless.sort(key=lambda entry: entry[0], reverse=True)
+    old = nameless[rule.keep or 0 :]
+    if rule.before_utc:
+        before = datetime.fromisoformat(rule.before_utc)
+        old = [(since, run) for since, run in old if since < before]
+    return Prunable(runs=[run for _, run in old], named=named, running=running)
 
 
-def _before(created_utc: str, before_utc: str) -> bool:
-    return datetime.fromisoformat(created_utc) < datetime.fromisoformat(before_utc)
+def _imported(row: sqlite3.Row) -> Imported | None:
+    """What the run was imported from, None if llmtui measured it. Raises ValueError."""
+    found = validate.document(row["plan"], "the plan", MAX_PLAN).get("imported")
+    imported = validate.struct(found, Imported, "the import") if found is not None else None
+    if imported is not None and imported.imported_utc:
+        validate.instant(imported.imported_utc, "the time of the import")
+    return imported
+
+
+def _engine_is_here(row: sqlite3.Row) -> bool:
+    """Whether the engine of a run is a process of this machine that has not ended."""
+    return not engines.gone(row) and not engines.is_elsewhere(row)
 
 
 def prune(store: Store, runs: Collection[str]) -> int:

@@ -92,7 +92,7 @@ MAX_LEVEL = 10_000
 _MAX_WORD = 1000
 _MAX_MESSAGE = 200_000
 _MAX_ANSWER = 1_000_000
-_MAX_PLAN = 4 * 1024 * 1024
+MAX_PLAN = 4 * 1024 * 1024
 _MAX_STATE = 4 * 1024 * 1024
 _MAX_MORE = 65_536
 _MAX_COUNT = 2**53
@@ -322,7 +322,7 @@ def plan_of(row: sqlite3.Row) -> Plan:
 
     Settings that this version does not have are ignored.
     """
-    data = validate.document(row["plan"], "the plan", _MAX_PLAN)
+    data = validate.document(row["plan"], "the plan", MAX_PLAN)
     config, backends = data.get("config"), data.get("backends")
     if not isinstance(config, dict) or not isinstance(backends, list) or not 1 <= len(backends) <= schema.MAX_BACKENDS:
         raise ValueError("the plan has no config, or no backends")

@@ -13,6 +13,7 @@ from llmtui.store import engines, run_names, turns
 from llmtui.store.history import Store
 from llmtui.store.rows import COLUMNS, iteration_values
 from llmtui.store.turn_rows import chunks_of
+from llmtui.text.times import now_text
 
 _ITERATION = f"INSERT INTO iterations ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
 
@@ -33,18 +34,20 @@ class WholeRun(NamedTuple):
 
 
 def write_whole_runs(store: Store, runs: Iterable[WholeRun], *, llmtui: str, label: str = "") -> None:
-    """Write runs of an unknown machine with a label. `llmtui` is the version that writes them.
+    """Write imported runs with a label, of an unknown machine and as imported now. `llmtui` is the version that does.
 
     Raises StoreError, and UsageError if the label is reserved; then nothing is written.
     """
-    label = run_names.label_of(label)
+    label, now = run_names.label_of(label), now_text()
     with store._writing() as connection:  # no other module of this package has a transaction of several runs
         for run in runs:
-            _write(connection, run, llmtui, label)
+            _write(connection, run, llmtui, label, now)
 
 
-def _write(connection: sqlite3.Connection, run: WholeRun, llmtui: str, label: str) -> None:
+def _write(connection: sqlite3.Connection, run: WholeRun, llmtui: str, label: str, now: str) -> None:
     plan = run.plan
+    if plan.imported is not None:
+        plan = msgspec.structs.replace(plan, imported=msgspec.structs.replace(plan.imported, imported_utc=now))
     connection.execute(
         "INSERT INTO runs (id, created_utc, ended_utc, state, llmtui, engine_place, engine_pid, engine_started, "
         "machine, plan, label) VALUES (?, ?, ?, 'done', ?, ?, ?, ?, ?, ?, ?)",

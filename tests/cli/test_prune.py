@@ -22,7 +22,10 @@ DAYS = range(1, 13)
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Twelve runs of as many days; the second has a label, the third a note, the fourth is still in progress."""
+    """Twelve runs of as many days; the second has a label, the third a note, the fourth is still in progress.
+
+    The engines of the others have ended.
+    """
     file = tmp_path / "history.db"
     store, _ = open_store(file)
     with store:
@@ -36,6 +39,8 @@ def file(tmp_path: Path) -> Path:
                 store.finish(run, "done")
         store.label("00000002", "baseline")
         store.note("00000003", "before the update")
+    with database(file) as connection:
+        connection.execute("UPDATE runs SET engine_started = 'ended' WHERE state = 'done'")
     return file
 
 
@@ -62,7 +67,7 @@ def test_runs_with_a_name_and_in_progress_are_kept_and_space_is_given_back(file:
     before = file.stat().st_size
     said = prune(file, "--keep", "2", "--yes")
     assert "to delete from" in said and "7 runs of 2026-10-01 to 2026-10-10 (0000000a, 00000009," in said
-    assert "kept: 2 runs with a label or a note, 1 run in progress" in said and "deleted 7 runs" in said
+    assert "kept: 2 runs with a label or a note, 1 run in progress or still open" in said and "deleted 7 runs" in said
     assert days(file) == [2, 3, 4, 11, 12]
     assert file.stat().st_size < before / 2
     assert "nothing to delete" in prune(file, "--keep", "2", "--yes")
@@ -98,6 +103,38 @@ def test_it_asks_on_a_terminal(file: Path, answer: bytes, left: list[int]) -> No
     assert done.returncode == 0 and done.stdout == ""
     assert "Delete 8 runs? [y/N]" in done.stderr
     assert days(file) == left
+
+
+def test_a_finished_run_that_is_open_in_a_monitor_is_kept(file: Path) -> None:
+    """Regression: what `r` then measured was lost, with the run."""
+    store, _ = open_store(file)
+    with store:
+        store.begin(runs.plan("aaaa0001", "a", created="2026-10-01T00:00:00.000Z"), runs.MACHINE)
+        store.finish("aaaa0001", "done")
+        # Its engine is this process, which goes on measuring.
+        assert "kept: 2 runs with a label or a note, 2 runs in progress or still open" in prune(
+            file, "--keep", "0", "--yes"
+        )
+        store.save_iteration(runs.iteration("aaaa0001"))
+    with database(file) as connection:
+        connection.execute("UPDATE runs SET engine_started = 'ended' WHERE id = 'aaaa0001'")
+    assert "deleted 1 run;" in prune(file, "--keep", "0", "--yes")
+
+
+def test_an_imported_run_is_as_old_as_its_import(file: Path) -> None:
+    """Regression: results of 2023 that were imported today were deleted as older than 90 days."""
+    times = file.parent / "old.json"
+    times.write_text('{"results": [{"command": "sleep 1", "times": [1.0, 1.1], "exit_codes": [0, 0]}]}')
+    os.utime(times, (1.7e9, 1.7e9))
+    done = CliRunner().invoke(cli, ["import", str(times), "--store", str(file)])
+    assert done.exit_code == 0, done.output
+    prune(file, "--older-than", "30d", "--yes")
+    prune(file, "--keep", "1", "--yes")
+    store, _ = open_store(file)
+    with store:
+        (imported,) = (row for row in store.runs(100) if row.created_utc.startswith("2023"))
+        assert len(store.runs(100)) == 4
+    assert f"({imported.run})" in prune(file, "--keep", "0", "--yes")
 
 
 def test_a_run_that_was_labelled_meanwhile_is_kept(file: Path) -> None:
@@ -161,6 +198,9 @@ def test_a_history_of_0_1_0_is_not_rewritten_beside_a_run(tmp_path: Path) -> Non
         store.begin(runs.plan("aaaa0001", "a"), runs.MACHINE)
         size = file.stat().st_size
         said = prune(file, "--keep", "2", "--yes")
-        assert "1 run in progress" in said and "deleted 8 runs; the next runs use their space in the file" in said
+        assert (
+            "1 run in progress or still open" in said
+            and "deleted 8 runs; the next runs use their space in the file" in said
+        )
         store.finish("aaaa0001", "done")
     assert file.stat().st_size >= size and "nothing to delete" in prune(file, "--keep", "3", "--yes")

@@ -191,7 +191,8 @@ async def test_a_request_times_out_even_if_the_reply_arrives_slowly() -> None:
         assert (len(reply.body), reply.whole, reply.status) == (1000, False, 200)
         with pytest.raises(TimeoutError):
             await fetch(client, "GET", url, limit_bytes=1 << 40, timeout_s=0.2)
-        assert time.monotonic() - began < 5.0
+        # Without its limit it would take as long as the reply, which never ends.
+        assert time.monotonic() - began < 60
 
 
 async def test_init_limits_the_size_of_replies() -> None:
