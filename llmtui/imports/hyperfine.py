@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from llmtui.imports.benchmark import Benchmark, LoadOf, Request
-from llmtui.imports.reading import ImportRefused, decode, duration_s
+from llmtui.imports.reading import MAX_REQUESTS, ImportRefused, decode, duration_s, local_time, utc
 from llmtui.model import Failure
 from llmtui.text import looks_like_key, sanitize
 
@@ -34,6 +35,7 @@ class _Extra(msgspec.Struct):
     model: str = ""
     level: str | None = None
     created_utc: str = ""
+    failed: Annotated[int, msgspec.Meta(ge=0, le=MAX_REQUESTS)] = 0
 
 
 class _File(msgspec.Struct):
@@ -69,12 +71,17 @@ def read(path: Path, data: bytes) -> list[Benchmark]:
         own = file.llmtui
         if own is not None and own.level:
             raise ImportRefused(path, f"is an export of a load ({sanitize(own.level, 40)}) by llmtui; open that run")
+        if own is not None and own.failed:
+            # When they failed, and of what, is not in the file: they stand at the end.
+            failure = Failure(kind="server", message="failed in the run that was exported")
+            requests += [Request(failure=failure)] * own.failed
         found.append(
             Benchmark(
                 tool="hyperfine",
                 load=LoadOf(),
                 name=_name(own.backend if own is not None and own.backend else result.command),
                 model=sanitize(own.model, 120) if own is not None else "",
+                started_utc=utc(at.timestamp()) if own is not None and (at := local_time(own.created_utc)) else "",
                 unknown=UNKNOWN,
                 requests=requests,
             )

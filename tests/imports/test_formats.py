@@ -67,6 +67,19 @@ def test_aiperf_summary_alone(tmp_path: Path) -> None:
     assert [level.title for level in run.plan.levels] == ["1 stream"]
 
 
+def test_failures_in_a_file_of_llmtui_in_this_format_are_failures_again(tmp_path: Path) -> None:
+    """Regression: a backend that failed in 3 of 5 requests came back with 2 of 2, as of when the file was written."""
+    when = "2026-10-01T12:00:00.250Z"
+    document = files.hyperfine(("llama.cpp", [1.0, 2.0]))
+    document["llmtui"] = {"backend": "llama.cpp", "failed": 3, "created_utc": when}
+    (run,) = runs(files.write(tmp_path / "llama.json", document))
+    assert [iteration.ok for iteration in run.iterations] == [True, True, False, False, False]
+    assert run.plan.created_utc == when
+    document["llmtui"] = {"backend": "llama.cpp", "failed": -1}
+    with pytest.raises(ImportRefused, match=r"llmtui\.failed"):
+        runs(files.write(tmp_path / "llama.json", document))
+
+
 def test_guidellm(tmp_path: Path) -> None:
     loads: list[dict[str, Any]] = [
         {"type_": "synchronous"},
