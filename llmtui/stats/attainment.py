@@ -26,6 +26,8 @@ from llmtui.text.format import plural
 
 _NAME = 40
 _DIGITS = 12
+#: A number of rounds that is whole stays so.
+_ROUNDING = 1e-9
 
 #: Whether a level keeps the objectives: surely, surely not, or it cannot be told yet.
 Answer = Literal["yes", "no", "undecided"]
@@ -77,7 +79,8 @@ class AttainmentDifference(Struct, frozen=True):
     """How much larger a share of the requests kept the objectives on `more` than on `fewer`, round by round.
 
     `estimate` is a share of the requests (0.12: 12 points) with its interval at `level`, infinite without one; `p` is
-    corrected for the number of pairs (Holm). Shares may be 0, so they have no ratio.
+    corrected for the number of pairs (Holm). Shares may be 0, so they have no ratio. `needed` is how many rounds can
+    show a difference at that level.
     """
 
     more: str
@@ -88,6 +91,7 @@ class AttainmentDifference(Struct, frozen=True):
     high: float
     p: float
     level: float
+    needed: int
 
     @property
     def shown(self) -> bool:
@@ -98,10 +102,14 @@ class AttainmentDifference(Struct, frozen=True):
     def sentence(self) -> str:
         """ "a keeps the objectives in 12 points more of the requests than b (95%: 5 to 19)"."""
         more, fewer = sanitize(self.more, _NAME), sanitize(self.fewer, _NAME)
-        if not self.shown:
-            return f"no clear difference between {more} and {fewer} in attainment ({plural(self.rounds, 'round')})"
+        rounds = plural(self.rounds, "round")
+        if not self.shown and (self.rounds >= self.needed or not self.estimate):
+            return f"no clear difference between {more} and {fewer} in attainment ({rounds})"
         middle, low, high = (f"{100 * value:.3g}" for value in (self.estimate, self.low, self.high))
         points = "point" if middle == "1" else "points"
+        if not self.shown:
+            few = f"{rounds} {'is' if self.rounds == 1 else 'are'} too few to show it; {self.needed} can"
+            return f"{more} kept the objectives in {middle} {points} more of the requests than {fewer}, but {few}"
         span = f"{percent(self.level)}: {low} to {high}"
         return f"{more} keeps the objectives in {middle} {points} more of the requests than {fewer} ({span})"
 
@@ -118,14 +126,18 @@ def attainment_differences(
             shift = paired_shift([round(a - b, _DIGITS) for a, b in pairs], 1 - level)
             found.append((one, two, len(pairs), shift))
     corrected = holm([shift.p for *_, shift in found])
+    # n rounds that all differ the same way have p = 2 / 2^n; the smallest p of all pairs is multiplied by their number.
+    needed = math.ceil(math.log2(2 * len(found) / (1 - level)) - _ROUNDING) if found else 0
     return [
-        _difference(one, two, rounds, shift, p, level)
+        _difference(one, two, rounds, shift, p, level, needed)
         for (one, two, rounds, shift), p in zip(found, corrected, strict=True)
     ]
 
 
-def _difference(one: str, two: str, rounds: int, shift: Shift, p: float, level: float) -> AttainmentDifference:
+def _difference(
+    one: str, two: str, rounds: int, shift: Shift, p: float, level: float, needed: int
+) -> AttainmentDifference:
     estimate, low, high = shift.estimate, shift.low, shift.high
     if estimate < 0:
         one, two, (estimate, low, high) = two, one, (-estimate, -high, -low)
-    return AttainmentDifference(one, two, rounds, estimate, low, high, p, level)
+    return AttainmentDifference(one, two, rounds, estimate, low, high, p, level, needed)

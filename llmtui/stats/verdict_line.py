@@ -11,6 +11,7 @@ from llmtui.stats.correction import LEVEL, cannot_decide, rounds_to_decide
 from llmtui.stats.levels import level_of_attempt, level_of_others
 from llmtui.stats.metrics import METRICS
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 
 if TYPE_CHECKING:
     from llmtui.stats.verdict import Verdict
@@ -54,13 +55,14 @@ def _body(verdict: Verdict, spans: bool) -> str:
     placed = verdict.board
     assert placed.metric is not None
     if not placed.comparisons:
-        return f"nothing to compare by {METRICS[placed.metric].title}"
+        zeros = _zeros(verdict)
+        return f"nothing to compare by {METRICS[placed.metric].title}" + (f": {', '.join(zeros)}" if zeros else "")
     if placed.beaten:
         return "no clear winner: every backend is slower than another one"
     # A race is about the latency unless it says otherwise; a load is not.
     by = METRICS[placed.metric].by if verdict.at is None else f" by {METRICS[placed.metric].title}"
-    empty, unlike = _left_out(placed)
-    no_result = [f"no result of {', '.join(empty)}"] if empty else []
+    empty, unlike = _left_out(verdict)
+    no_result = _zeros(verdict) + ([f"no result of {', '.join(empty)}"] if empty else [])
     shown = _shown(placed)
     in_turns = [c for c in placed.comparisons if c.basis != "apart"]
     if not shown:
@@ -164,10 +166,28 @@ def _other(placed: Board, comparison: Comparison) -> str:
     return sanitize(comparison.slower if comparison.faster == placed.best else comparison.faster, _NAME)
 
 
-def _left_out(placed: Board) -> tuple[list[str], list[str]]:
+def _zeros(verdict: Verdict) -> list[str]:
+    """Which backends have values of 0, which have no ratio: "a has 0 in 6 of 6 turns"."""
+    metric = verdict.board.metric
+    assert metric is not None
+    unit = "turn" if verdict.at is not None else "iteration"
+    return [
+        f"{sanitize(name, _NAME)} has 0 in {zeros} of {plural(len(rounds.values(metric)), unit)}"
+        for name, rounds in verdict.samples.items()
+        if (zeros := rounds.zeros(metric))
+    ]
+
+
+def _left_out(verdict: Verdict) -> tuple[list[str], list[str]]:
     """The names of backends that have no ratio to the best: for lack of values, and because the work differed."""
+    placed = verdict.board
+    assert placed.metric is not None
     without = [standing for standing in placed.standings if standing.ratio is None]
-    empty = [sanitize(standing.name, _NAME) for standing in without if standing.alike]
+    empty = [
+        sanitize(standing.name, _NAME)
+        for standing in without
+        if standing.alike and not verdict.samples[standing.name].zeros(placed.metric)
+    ]
     return empty, [sanitize(standing.name, _NAME) for standing in without if not standing.alike]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from llmtui.model import Load, Slo
 from llmtui.runview.run import RunView
-from llmtui.stats.attainment import attainment, attainment_differences, keeps
+from llmtui.stats.attainment import AttainmentDifference, attainment, attainment_differences, keeps
 from llmtui.stats.rounds import Rounds
 from tests.loads import CLOSED, OPEN, raced, turn
 
@@ -125,7 +125,24 @@ def test_few_rounds_show_nothing() -> None:
     of = {name: rounds_of(name, k, [kept] * 5) for k, (name, kept) in enumerate({"a": 40, "b": 0}.items())}
     (found,) = attainment_differences(of, lambda one, two: True, 0.95)
     assert not found.shown and found.rounds == 5 and found.estimate == 1.0
+    assert found.sentence == (
+        "a kept the objectives in 100 points more of the requests than b, but 5 rounds are too few to show it; 6 can"
+    )
     assert attainment_differences(of, lambda one, two: False, 0.95) == []
+
+
+@pytest.mark.parametrize(("names", "level"), [("ab", 0.95), ("ab", 0.995), ("abcd", 0.95)])
+def test_as_many_rounds_as_are_said_to_be_needed_show_a_difference(names: str, level: float) -> None:
+    """Regression: 100% and 0% in 6 rounds at one of three levels were said to be no clear difference."""
+
+    def first(rounds: int) -> AttainmentDifference:
+        of = {name: rounds_of(name, k, [40 - 10 * k] * rounds) for k, name in enumerate(names)}
+        return attainment_differences(of, lambda one, two: True, level)[0]
+
+    needed = first(3).needed
+    assert first(needed).shown and not first(needed - 1).shown and "too few" in first(needed - 1).sentence
+    of = {name: rounds_of(name, k, [40] * 3) for k, name in enumerate(names)}
+    assert "no clear difference" in attainment_differences(of, lambda one, two: True, level)[0].sentence
 
 
 def test_equal_servers_are_rarely_told_apart() -> None:
@@ -137,6 +154,15 @@ def test_equal_servers_are_rarely_told_apart() -> None:
             of[name] = rounds_of(name, k, [sum(rng.random() < 0.97 for _ in range(40)) for _ in range(10)])
         shown += attainment_differences(of, lambda one, two: True, 0.95)[0].shown
     assert shown <= 28
+
+
+def test_a_backend_without_good_requests_is_named_beside_those_that_are_compared() -> None:
+    """Regression: its goodput of 0 was called "nothing to compare", and with a third backend "no result"."""
+    line = judged_view({"a": [40, 39], "b": [0, 0]}, metric="goodput").verdict().line
+    assert line == "at 8 streams: nothing to compare by good requests/s: b has 0 in 10 of 10 turns"
+    line = judged_view({"a": [40, 39], "b": [0, 1], "c": [20, 21]}, metric="goodput").verdict().line
+    assert line.startswith("at 8 streams a gives 1.9") and ", b has 0 in 5 of 10 turns" in line
+    assert "no result" not in line
 
 
 def test_goodput_may_be_the_metric_that_counts() -> None:

@@ -199,6 +199,7 @@ def test_zeros_prevent_a_comparison() -> None:
                 IterationDone(iteration=iteration(name, n, 1.0, itl_s=0.0 if name == "a" and n < 18 else 0.005))
             )
     assert run_view.verdict("itl").sentences == ["a and b: nothing to compare by ITL: 7 samples of a are 0"]
+    assert run_view.verdict("itl").line == "also, nothing to compare by ITL: a has 0 in 7 of 10 iterations"
 
 
 def test_uneven_pair_reports_both_counts() -> None:
