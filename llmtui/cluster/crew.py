@@ -97,8 +97,7 @@ class ClusterCrew(Crew):
                 f"{of.backend.name} {of.level.number}", figures.ttfts_s(members), errors_s
             ):
                 self._note(Note(text=f"{of.backend.name}, {of.level.title}: {text}", level="warning"))
-        done = msgspec.structs.replace(done, by_worker=by_worker)
-        return shrunk(done, max(member.offset.bound_ns for member in members) / 1e9)
+        return msgspec.structs.replace(done, by_worker=by_worker)
 
     async def close(self) -> None:
         """End all tasks, and disconnect. Safe to call more than once."""
@@ -192,11 +191,3 @@ class ClusterCrew(Crew):
                 self._lost.add(worker.address)
                 goes_on = f"; the run goes on with {left} of {len(self._all)}" if left else ""
                 self._note(Note(text=f"worker {worker.name} is lost: {worker.lost}{goes_on}", level="warning"))
-
-
-def shrunk(done: SliceDone, bound_s: float) -> SliceDone:
-    """Return how a turn ended with its window smaller by what is unknown of the workers' clocks, at both ends."""
-    if done.window_from_s is None or done.window_to_s is None or not bound_s:
-        return done
-    from_s, to_s = done.window_from_s + bound_s, done.window_to_s - bound_s
-    return msgspec.structs.replace(done, window_from_s=from_s, window_to_s=max(from_s, to_s))

@@ -96,7 +96,7 @@ class Host:
                         return "the run ended"
         finally:
             self._end_child()
-            with self._lock:
+            with self._lock, contextlib.suppress(OSError):
                 self._spool.close()
 
     def _over(self) -> str:
@@ -158,13 +158,13 @@ class Host:
                 self._reported_s = time.monotonic()
                 for each in frames.feed(data):
                     self._keep(each)
-            what = f"ended (status {child.wait()})"
-        except (OSError, ValueError) as error:  # such as a full disk
+            why = f"the process that measures ended (status {child.wait()})"
+        except Exception as error:  # such as a full disk; whatever it is, the engine has to hear of the end
             child.kill()
-            what = f"was ended: {error}"
+            child.wait()  # the next slice may come at once, and needs a new one
+            why = str(error) if isinstance(error, OSError) else f"the process that measures was ended: {error!r}"
         if self._open and child is self._child:
-            message = f"worker {self._name}: the process that measures {what}"
-            self._done(self._open, Failure(kind="stopped", message=message))
+            self._done(self._open, Failure(kind="stopped", message=f"worker {self._name}: {why}"))
 
     def _keep(self, data: bytes) -> None:
         kind, number = _kind(data).m, self._open
@@ -188,9 +188,14 @@ class Host:
         return secret[:8].lower() in data.lower()
 
     def _done(self, number: int, failure: Failure) -> None:
-        with self._lock, contextlib.suppress(OSError, ValueError):
-            self._spool.add(number, _encode(SliceDone(error=failure)))
+        """Say how a slice ended, also on a disk that is full."""
+        data = _encode(SliceDone(error=failure))
+        with self._lock:
             self._open = 0
+            try:
+                self._spool.add(number, data)
+            except OSError:
+                self._spool.add_in_memory(number, data)
 
     def _end_child(self) -> None:
         child, self._child = self._child, None

@@ -290,7 +290,7 @@ TURN_COLUMNS: tuple[Column[LevelTurn], ...] = (
     _of_turn("stream_tokens_per_s", "The same for each stream of a closed loop."),
     _of_turn("delivered_rate", "Requests sent per second of the window."),
     _of_turn("in_flight", "Requests under way, averaged over the window."),
-    _of_turn("in_flight_most", "Their largest number; of several workers the sum of theirs."),
+    _of_turn("in_flight_most", "Their largest number; of several workers at most that."),
     _of_turn("little_residual", "How far in_flight is from rate times latency, as a share."),
     _of_turn("tokens_per_s", "Median decode speed of one stream."),
     _of_turn("output_tokens", "Median number of output tokens."),

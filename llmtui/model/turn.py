@@ -72,8 +72,10 @@ class Turn(Struct, frozen=True):
     (`window_s`, from `window_from_s` on, in s since the turn began): `requests_per_s` counts the good answers that
     ended in it, `output_tokens_per_s` their tokens that arrived in it, `stream_tokens_per_s` is the same for each
     stream of a closed loop, and `delivered_rate` counts the starts. `in_flight` is the time average of the requests
-    under way, and `in_flight_most` their largest number. `little_residual` is |L - X W| / L: L is `in_flight` as the
-    worker counted it, and X W the same from the starts and durations of the samples.
+    under way, and `in_flight_most` their largest number; of several workers it is never too small, and may be a little
+    too large (the largest of each within 1/64 s, or 1/2000 of a longer turn, added up). `little_residual` is
+    |L - X W| / L: L is `in_flight` as the worker counted it, and X W the same from the starts and durations of the
+    samples.
 
     `waiting_s` and `late_s` are the two parts of the client queue of an open loop, whose scheduled figures are from
     when a request was due. `late_p99_s` is the largest of fewer than 299, and since `late_from_s` (s since the turn

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from array import array
+from collections.abc import Collection, Iterator
 
 #: The most bins.
 MOST = 4096
@@ -66,22 +67,52 @@ class Peaks:
 
     def __init__(self) -> None:
         self._most = array("q")
-        self._width_s = 1 / 64
+        self.width_s = 1 / 64
 
     def add(self, at_s: float, value: int) -> None:
-        """Note a count at a time of 0 and more."""
-        place = int(at_s / self._width_s)
+        """Note a count at a time. One that is negative or not finite is left out."""
+        if not 0 <= at_s < math.inf:
+            return
+        place = int(at_s / self.width_s)
         while place >= MOST:
-            self._width_s *= 2
-            if len(self._most) % 2:
-                self._most.append(0)
-            self._most = array("q", map(max, self._most[::2], self._most[1::2]))
-            place = int(at_s / self._width_s)
+            self._widen()
+            place = int(at_s / self.width_s)
         missing = place + 1 - len(self._most)
         if missing > 0:
             self._most.extend([0] * missing)
         self._most[place] = max(self._most[place], value)
 
+    def _widen(self) -> None:
+        self.width_s *= 2
+        if len(self._most) % 2:
+            self._most.append(0)
+        self._most = array("q", map(max, self._most[::2], self._most[1::2]))
+
     def up_to(self, time_s: float) -> int:
         """The largest count until then, 0 without any."""
-        return max(self._most[: int(time_s / self._width_s) + 1], default=0)
+        return max(self._most[: self._place(time_s) + 1], default=0)
+
+    def _place(self, time_s: float) -> int:
+        return int(min(time_s / self.width_s, MOST))
+
+    def course(self, width_s: float, from_s: float, to_s: float) -> Iterator[int]:
+        """The largest counts in times of this width one after the other, between these.
+
+        A time without a count has the one before it, which is the most there can be: a count is noted when it rises.
+        """
+        while self.width_s < width_s:
+            self._widen()
+        last = 0
+        for place in range(self._place(to_s) + 1):
+            last = (self._most[place] if place < len(self._most) else 0) or last
+            if place >= self._place(from_s):
+                yield last
+
+
+def largest_sum(each: Collection[Peaks], from_s: float = 0.0, to_s: float = math.inf) -> int:
+    """The most that several counts can be together at one moment between these: the largest ones of the same short
+    time. Of one it is its largest count until `to_s`."""
+    if len(each) == 1:
+        return next(iter(each)).up_to(to_s)
+    width_s = max((peaks.width_s for peaks in each), default=1.0)
+    return max(map(sum, zip(*(peaks.course(width_s, from_s, to_s) for peaks in each), strict=True)), default=0)

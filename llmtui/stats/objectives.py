@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from llmtui.model import Failure, Iteration, Objective, Slo
 from llmtui.model.sample import LOADED_S
+from llmtui.stats.turn_edges import rate_of
 
 #: "undetermined": it cannot be told, so the request counts on neither side.
 Judgement = Literal["kept", "missed", "undetermined"]
@@ -71,6 +72,7 @@ class Kept:
     def __init__(self, slo: Slo | None) -> None:
         self._slo = slo if slo is not None and slo.limits else None
         self._all: Counter[Judgement] = Counter()
+        self._kept: Counter[int] = Counter()
         self._each: dict[Objective, Counter[Judgement]] = {
             objective: Counter() for objective in (self._slo.limits if self._slo else ())
         }
@@ -80,18 +82,20 @@ class Kept:
         if self._slo is None:
             return
         each = judge(sample, self._slo)
-        self._all[of_all(each)] += 1
+        judged = of_all(each)
+        self._all[judged] += 1
+        self._kept[sample.worker] += judged == "kept"
         for objective, judgement in each.items():
             self._each[objective][judgement] += 1
 
-    def figures(self, window_s: float | None) -> dict[str, Any]:
-        """Return the fields of a turn with a window of this length (s); none without objectives."""
+    def figures(self, windows: Mapping[int, tuple[float, float]]) -> dict[str, Any]:
+        """Return the fields of a turn with these windows of its workers (s), {} without; none without objectives."""
         if self._slo is None:
             return {}
         return {
             **{judgement: self._all[judgement] for judgement in JUDGEMENTS},
             "objectives": {name: [counts[one] for one in JUDGEMENTS] for name, counts in self._each.items()},
-            "goodput_per_s": self._all["kept"] / window_s if window_s else None,
+            "goodput_per_s": rate_of(self._kept, windows),
         }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from llmtui.model import Iteration, TalkTurn
 from llmtui.stats.durations import Durations
+from llmtui.stats.turn_edges import rate_of
 
 
 class Talks:
@@ -16,21 +17,21 @@ class Talks:
     def __init__(self) -> None:
         self._by_turn: defaultdict[int, _Questions] = defaultdict(_Questions)
         self._failed = 0
-        self._thought_s = 0.0
+        self._thought_s: defaultdict[int, float] = defaultdict(float)
 
     def add(self, sample: Iteration) -> None:
         """Add a request of the window, good or failed."""
         if not sample.talk:
             return
-        self._thought_s += sample.thought_s or 0.0
+        self._thought_s[sample.worker] += sample.thought_s or 0.0
         if not sample.ok:
             # The server is not at fault if the turn was stopped.
             self._failed += sample.error is not None and sample.error.kind != "stopped"
         elif not sample.loaded:
             self._by_turn[sample.talk_turn].add(sample)
 
-    def figures(self, window_s: float | None) -> dict[str, Any]:
-        """Return the fields of a turn with a window of this length (s): none without conversations."""
+    def figures(self, windows: Mapping[int, tuple[float, float]]) -> dict[str, Any]:
+        """Return the fields of a turn with these windows of its workers (s), {} without: none without conversations."""
         if not (self._by_turn or self._failed):
             return {}
         turns = [questions.figures(turn) for turn, questions in sorted(self._by_turn.items())]
@@ -40,7 +41,7 @@ class Talks:
         return prompts | {
             "talks_failed": self._failed,
             "talk_turns": turns,
-            "thinking": self._thought_s / window_s if window_s else None,
+            "thinking": rate_of(self._thought_s, windows),
         }
 
 

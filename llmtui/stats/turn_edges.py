@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
@@ -95,6 +95,17 @@ class Edges:
         self._ended += answer.ok
         self._tokens += answer.tokens
         self._busy_s += answer.end_s - answer.start_s
+
+
+def rate_of(counts: Mapping[int, float], windows: Mapping[int, tuple[float, float]]) -> float | None:
+    """Return the rate (1/s) of what each worker counted in its own window, added up; None without windows.
+
+    Each window is on the clock of its worker, so how far the clocks are apart is in no rate.
+    """
+    if not windows:
+        return None
+    each = (counts.get(worker, 0) / (high - low) for worker, (low, high) in windows.items() if high > low)
+    return sum(each, 0.0)
 
 
 def tokens_of(sample: Iteration) -> float:

@@ -7,6 +7,7 @@ A turn may have a million requests: what is kept does not grow with their number
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
@@ -14,14 +15,14 @@ from typing import Any, get_args
 from llmtui.model import Iteration, Level, Quantity, Slo, TokenSource, pieces
 from llmtui.model.turn import too_short
 from llmtui.stats import settling, turn_trend
-from llmtui.stats.by_place import Means, Peaks
+from llmtui.stats.by_place import Means, Peaks, largest_sum
 from llmtui.stats.durations import Durations
 from llmtui.stats.little import Little, share_apart
 from llmtui.stats.objectives import Kept
 from llmtui.stats.running import Counts
 from llmtui.stats.talks import Talks
 from llmtui.stats.turn_answers import Answers
-from llmtui.stats.turn_edges import Edges
+from llmtui.stats.turn_edges import Edges, rate_of
 
 _COUNTS = ("output_tokens", "prompt_tokens", "cached_tokens", "hidden_tokens")
 _SERVER = ("server_prefill_s", "server_decode_s")
@@ -55,7 +56,9 @@ class TurnFigures:
         self._tpot = Means()
         self._latency = Means()
         self._backlog: dict[int, Peaks] = defaultdict(Peaks)
-        self._in_flight_most: dict[int, int] = defaultdict(int)
+        self._in_flight: dict[int, Peaks] = defaultdict(Peaks)
+        # When the first and the last request of the window were written.
+        self._window_s = (math.inf, 0.0)
         self._settled = 0
         self._loaded = 0
         # The numbers of the first and the last request of the window.
@@ -81,11 +84,15 @@ class TurnFigures:
         worker = sample.worker
         self._edges[worker].add(sample)
         self._little[worker].add(sample)
+        written_s = max(0.0, sample.written_s or 0.0)
+        # One of several workers may be before or behind its window while another one is in its own.
+        if self._workers > 1 or sample.share == "window":
+            self._in_flight[worker].add(written_s, sample.in_flight or 0)
         if sample.share == "tail":
             return
         if sample.due_s is not None:
             waiting = round((sample.waited_s or 0.0) * self._level.rate / self._workers)
-            self._backlog[worker].add(max(0.0, sample.written_s or 0.0), (sample.in_flight or 0) + waiting)
+            self._backlog[worker].add(written_s, (sample.in_flight or 0) + waiting)
         counts = sample.ok and not sample.loaded
         if counts and self._level.open and sample.latency_s is not None:
             self._latency.add(max(1, sample.request), sample.latency_s)
@@ -100,7 +107,7 @@ class TurnFigures:
         self._sent[worker] += 1
         self._kept.add(sample)
         self._talks.add(sample)
-        self._in_flight_most[worker] = max(self._in_flight_most[worker], sample.in_flight or 0)
+        self._window_s = min(self._window_s[0], written_s), max(self._window_s[1], written_s)
         for quantity, values in _queue(sample):
             self._durations[quantity].add(values)
         if not sample.ok:
@@ -160,7 +167,7 @@ class TurnFigures:
             "settled": self._settled,
             "requests": self._outcomes.total(),
             "loaded": self._loaded,
-            "in_flight_most": sum(self._in_flight_most.values()) or None,
+            "in_flight_most": largest_sum(self._in_flight.values(), *self._window_s) or None,
             "late_p99_s": self._durations["late"].p99,
             "percentiles": percentiles,
             "buckets": {name: each.buckets.encoded() for name, each in self._durations.items() if each.n},
@@ -168,9 +175,9 @@ class TurnFigures:
             "stamp": _most(self._stamps),
             **self._answers.figures(),
             **self._probes,
-            **self._talks.figures(None),
+            **self._talks.figures({}),
             **self._settling(),
-            **self._kept.figures(None),
+            **self._kept.figures({}),
         }
         if not self._outcomes["finished"]:
             of["error"] = self._error
@@ -184,32 +191,27 @@ class TurnFigures:
         self, from_s: float, to_s: float, windows: Mapping[int, tuple[float, float]], *, short: bool
     ) -> dict[str, Any]:
         """Return the figures over the window; without rates if it is too `short` for them."""
-        length, streams = to_s - from_s, self._level.streams
-        per_s = [0.0] * 4
-        apart = []
-        for worker, edges in self._edges.items():
-            low, high = windows.get(worker, (from_s, to_s))
-            totals = edges.totals(low, high)
-            counts = (totals.ended, totals.tokens, totals.busy_s, self._sent[worker])
-            if high > low:
-                per_s = [rate + count / (high - low) for rate, count in zip(per_s, counts, strict=True)]
-            apart.append(self._little[worker].apart(low, high))
-        requests_per_s, tokens_per_s, in_flight, delivered_rate = per_s
+        streams = self._level.streams
+        # What a worker counted is divided by the length of its own window, on its own clock.
+        own = {worker: windows.get(worker, (from_s, to_s)) for worker in self._edges} or {0: (from_s, to_s)}
+        totals = {worker: edges.totals(*own[worker]) for worker, edges in self._edges.items()}
+        tokens_per_s = rate_of({worker: of.tokens for worker, of in totals.items()}, own) or 0.0
+        in_flight = rate_of({worker: of.busy_s for worker, of in totals.items()}, own) or 0.0
         rates = {
-            "requests_per_s": requests_per_s,
+            "requests_per_s": rate_of({worker: of.ended for worker, of in totals.items()}, own),
             "output_tokens_per_s": tokens_per_s,
             "stream_tokens_per_s": tokens_per_s / streams if streams else None,
-            "delivered_rate": delivered_rate,
+            "delivered_rate": rate_of(self._sent, own),
         }
         of = {
             "window_from_s": from_s,
-            "window_s": length,
+            "window_s": to_s - from_s,
             **({} if short else rates),
             "in_flight": in_flight,
-            "little_residual": share_apart(apart),
+            "little_residual": share_apart(self._little[worker].apart(*own[worker]) for worker in totals),
             **self._drift(in_flight),
-            **self._kept.figures(None if short else length),
-            **self._talks.figures(length),
+            **self._kept.figures({} if short else own),
+            **self._talks.figures(own),
         }
         if self._level.open:
             of["backlog"] = backlog = [self._backlog_up_to(to_s * third / 3) for third in (1, 2, 3)]
@@ -220,7 +222,7 @@ class TurnFigures:
         return of
 
     def _backlog_up_to(self, time_s: float) -> int:
-        return sum(peaks.up_to(time_s) for peaks in self._backlog.values())
+        return largest_sum(self._backlog.values(), to_s=time_s)
 
     def _settling(self) -> dict[str, Any]:
         if self._level.trace:

@@ -1,12 +1,23 @@
-"""The spool and the clocks."""
+"""The spool, a full disk, and the clocks."""
 
 from __future__ import annotations
 
+import errno
+import os
 import random
+import threading
+import time
 from pathlib import Path
 
+import msgspec
+import pytest
+
 from llmtui.cluster.clocks import Exchange, Offset, offset_of
+from llmtui.cluster.host import Host
+from llmtui.cluster.messages import Carry, End, Fetch, Kept, Sealed
 from llmtui.cluster.spool import Spool
+from llmtui.load.messages import FromWorker, SliceDone
+from tests.load.helpers import slice_for
 
 
 def test_a_spool_keeps_what_is_not_acknowledged_in_a_file_that_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -24,6 +35,66 @@ def test_a_spool_keeps_what_is_not_acknowledged_in_a_file_that_leaves_nothing_be
     assert [(kept.seq, kept.frame) for kept in spool.read()] == [(101, b"next")]
     spool.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch, after_bytes: int) -> None:
+    """The disk takes so many bytes of a spool."""
+    write = os.pwrite
+
+    def refuse(descriptor: int, data: memoryview, offset: int) -> int:
+        if offset >= after_bytes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[: after_bytes - offset], offset)
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+
+
+def test_a_spool_on_a_full_disk_keeps_what_it_had_and_goes_on_when_there_is_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(str(tmp_path))
+    with monkeypatch.context() as full:
+        full_disk(full, 10)
+        spool.add(1, b"kept")
+        with pytest.raises(OSError, match=f"the disk is full there: {tmp_path} takes no more"):
+            spool.add(1, b"refused")
+        spool.add_in_memory(1, b"last")
+        assert spool.read() == [Kept(1, 1, b"kept"), Kept(2, 1, b"last")]
+    spool.add(2, b"next")
+    spool.acknowledge(2)
+    assert spool.read() == [Kept(3, 2, b"next")]
+    spool.close()
+    with pytest.raises(OSError, match=r"what was measured cannot be kept in .*: No such file"):
+        Spool(str(tmp_path / "missing"))
+
+
+@pytest.mark.parametrize("space", [0, 100])
+def test_a_worker_whose_disk_is_full_says_so_and_takes_the_next_slice(
+    space: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_disk(monkeypatch, space)
+    host = Host("one", lambda: True, str(tmp_path))
+    thread = threading.Thread(target=host.run)
+    thread.start()
+    decode = msgspec.msgpack.Decoder(FromWorker).decode
+    sealed = Sealed(of=slice_for("http://127.0.0.1:9", streams=1, requests=10**6))
+    acknowledged, until = 0, time.monotonic() + 60
+    try:
+        for number in (1, 2):
+            host.command(Carry(number, sealed))
+            done = None
+            while not isinstance(done, SliceDone):
+                assert time.monotonic() < until
+                for kept in host.fetch(Fetch(acknowledged)).frames:
+                    acknowledged, done = kept.seq, decode(kept.frame)
+                    assert kept.number == number
+                time.sleep(0.02)
+            assert done.error is not None and done.error.kind == "stopped"
+            assert done.error.message.startswith(f"worker one: the disk is full there: {tmp_path} takes no more")
+    finally:
+        host.command(End())
+        thread.join(60)
+    assert not thread.is_alive() and list(tmp_path.iterdir()) == []
 
 
 def test_the_offset_of_a_clock_is_within_its_bound_whatever_the_line_does() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtui.model import Iteration, Level, Percentiles, Turn
+from llmtui.model import Iteration, Level, Percentiles, Slo, Turn
 from llmtui.stats.buckets import Buckets
 from llmtui.stats.turn_edges import Edges
 from llmtui.stats.turn_figures import TurnFigures
@@ -168,6 +168,38 @@ def test_values_that_cannot_be_true() -> None:
 def test_most_under_way_of_several_workers() -> None:
     samples = [sample(k, "window", k, [0.1], worker=k % 2, in_flight=k) for k in range(1, 6)]
     assert figures(samples, 0.0, 10.0).in_flight_most == 5 + 4
+
+
+def test_peaks_of_workers_at_different_moments_are_not_added_up() -> None:
+    """Worker 1 has its peak at 2 s, worker 2 at 8 s, and each has one request under way while the other is busy."""
+    counts = {1: [(1.0, 1), (2.0, 9), (3.0, 1), (8.0, 1)], 2: [(1.0, 1), (2.0, 1), (8.0, 7), (9.0, 1)]}
+    samples = [
+        sample(10 * worker + k, "window", at_s, [0.1], worker=worker, in_flight=count, due_s=at_s)
+        for worker, each in counts.items()
+        for k, (at_s, count) in enumerate(each)
+    ]
+    before = sample(1, "settling", 0.5, [0.1], worker=2, in_flight=30, due_s=0.5)
+    made = TurnFigures(OPEN, workers=2)
+    made.add([before, *samples])
+    of = made.figures(1.0, 10.0, {1: (1.0, 10.0), 2: (1.0, 10.0)})
+    assert of["in_flight_most"] == 9 + 1 and of["backlog"] == [30, 30, 30]
+
+
+@pytest.mark.parametrize("lengths_s", [(2.0, 2.0), (2.0, 3.0)])
+def test_all_rates_of_several_workers_are_of_their_own_windows(lengths_s: tuple[float, float]) -> None:
+    """Four streams each, whose answers take 100 ms: 80 starts a second, and eight requests under way."""
+    made = TurnFigures(CLOSED, Slo(latency_s=1.0), workers=2)
+    for worker, length_s in enumerate(lengths_s, 1):
+        starts = [(k / 10, stream) for k in range(round(10 * length_s) + 3) for stream in range(4)]
+        made.add(
+            sample(n, "window" if at < length_s else "tail", at, [0.05, 0.1], worker=worker, talk=stream + 1)
+            for n, (at, stream) in enumerate(starts, 1)
+        )
+    windows = {worker: (0.0, length_s) for worker, length_s in enumerate(lengths_s, 1)}
+    of = made.figures(0.0, sum(lengths_s) / 2, windows)
+    assert of["delivered_rate"] == pytest.approx(80.0)
+    assert of["goodput_per_s"] == pytest.approx(80.0), "all kept the objective: no more and no less than were sent"
+    assert of["in_flight"] + of["thinking"] == pytest.approx(8.0)
 
 
 def test_turn_as_sample_has_what_a_sample_has() -> None:

@@ -308,11 +308,12 @@ def slots(race: Race) -> Iterator[Check]:
     known = {e.name: min(e.state.slots, used[e.name]) for e in race.sampled if e.state.slots}
     sides = alike({name: str(count) for name, count in known.items()})
     unequal = len(sides) > 1
+    bound = "up to " if any(t.workers > 1 for e in race.sampled for t in e.evidence.turns) else ""
     yield Check(
         code="slots",
         level="warning" if unequal else "note",
         backends=list(known) if unequal else list(few),
-        text=f"{plural(max(used[name] for name in few), 'request')} at a time on servers with fewer slots: "
+        text=f"{bound}{plural(max(used[name] for name in few), 'request')} at a time on servers with fewer slots: "
         f"{each(few)}; the rest wait in the server's queue, and TTFT and latency contain that",
         todo="start every server with more slots, or send fewer requests per second"
         if race.at.level.open

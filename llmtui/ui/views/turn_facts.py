@@ -45,7 +45,8 @@ def turn_facts(turn: Turn, slo: Slo | None = None, talks: bool = True) -> list[s
         facts.append(f"{rate} answered" + (f", {sent} sent" if sent not in (DASH, rate) else ""))
     facts += turn_texts(turn, talks)
     if turn.in_flight is not None:
-        most = f", at most {turn.in_flight_most}" if turn.in_flight_most is not None else ""
+        never = "never more than" if turn.workers > 1 else "at most"  # of several workers it is only an upper bound
+        most = f", {never} {turn.in_flight_most}" if turn.in_flight_most is not None else ""
         facts.append(f"{turn.in_flight:.1f} in flight{most}")
     for quantity, title in _TITLES.items():
         if (of := turn.percentiles.get(quantity)) is not None:  # type: ignore[call-overload]
