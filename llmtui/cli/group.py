@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import click
@@ -41,6 +42,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 }
 
 
+#: Options that remove something if they are empty.
+_MAY_BE_EMPTY = {"show": ("label", "note")}
+
+
 class InterruptibleCommand(click.Command):
     """A command that Control-C interrupts with KeyboardInterrupt, once it has started."""
 
@@ -55,6 +60,7 @@ class InterruptibleCommand(click.Command):
             from llmtui.config.objectives import goodput_words
 
             args = goodput_words(args)
+        self._refuse_empty(args)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -65,6 +71,23 @@ class InterruptibleCommand(click.Command):
 
                 raise UsageError(message) from None
             raise
+
+    def _refuse_empty(self, args: list[str]) -> None:
+        """Raise UsageError if an option is given without text: a variable of the shell may not be set."""
+        taking = {
+            name: option.opts[0]
+            for option in self.params
+            if isinstance(option, click.Option) and not (option.is_flag or option.count)
+            if option.name not in _MAY_BE_EMPTY.get(self.name or "", ())
+            for name in option.opts
+        }
+        words = args[: args.index("--")] if "--" in args else args
+        for before, word in itertools.pairwise(["", *words]):
+            given = before if not word else word[:-1] if word.startswith("--") and word.endswith("=") else ""
+            if given in taking:
+                from llmtui.model.errors import UsageError
+
+                raise UsageError(f"{taking[given]} is empty; name something, or leave the option out")
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples and the exit codes."""

@@ -27,6 +27,8 @@ _TYPE_WORDS = {
     "object": "a table",
     "null": "nothing",
 }
+#: How many names a message lists.
+_MOST_NAMES = 40
 _MAX_CHARS = 60
 
 
@@ -41,12 +43,13 @@ class ConfigError(UsageError):
 
 
 def suggestion(word: str, names: Sequence[str]) -> str:
-    """Return the end of a message about an unknown name: the most similar one of `names`, or all of them."""
+    """Return the end of a message about an unknown name: the most similar one of `names`, or all."""
     by_case = {name.casefold(): name for name in names}
     close = difflib.get_close_matches(word.casefold(), by_case, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {by_case[close[0]]!r}?"
-    return f"; expected one of {', '.join(names)}" if names else ""
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"; expected one of {', '.join(names[:_MOST_NAMES])}{more}" if names else ""
 
 
 def show(value: Any, secrets: Sequence[str] = ()) -> str:

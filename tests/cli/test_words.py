@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
 from llmtui.cli.app import cli
@@ -184,3 +185,24 @@ def test_no_command_is_listed_as_the_name_of_another() -> None:
 
     assert not [word for words in LIKE.values() for word in words if word in cli.commands]
     assert LIKE.keys() <= cli.commands.keys()
+
+
+#: The options of each command that take a value. An empty label or note of `show` removes the one that is there.
+OPTIONS = {
+    name: [
+        option.opts[0]
+        for option in command.params
+        if isinstance(option, click.Option) and not (option.is_flag or option.count)
+        if (name, option.name) not in {("show", "label"), ("show", "note")}
+    ]
+    for name, command in cli.commands.items()
+}
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_an_option_without_text_is_refused(name: str) -> None:
+    """Regression: `--scheduler "$UNSET"` measured with local workers, and `--store ""` used the default history."""
+    for option in OPTIONS[name]:
+        for words in ([option, ""], [f"{option}="]) if option.startswith("--") else ([option, ""],):
+            with pytest.raises(UsageError, match=f"^{option} is empty; name something, or leave the option out$"):
+                cli.main([name, *words], standalone_mode=False)
