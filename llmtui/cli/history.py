@@ -17,17 +17,23 @@ from llmtui.runview.loads import load_sentence
 from llmtui.runview.mixes import mix_sentence
 from llmtui.runview.prompts import prompts_sentence
 from llmtui.runview.run import RunView
-from llmtui.store.errors import StoreError
+from llmtui.store.errors import NoRunError, StoreError
 from llmtui.store.history import Store
 from llmtui.store.open import open_store
+from llmtui.store.paths import locate
 from llmtui.store.rows import StoredRun
 from llmtui.text import sanitize
 from llmtui.text.format import plural
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Store]:
-    """Open the history, report its messages, and mark runs of dead engines. Raises StoreError."""
+def opened(path: str, *, create: bool = False) -> Iterator[Store]:
+    """Open the history, report its messages, and mark runs of dead engines. Raises StoreError.
+
+    A file that the user named has to be there, unless `create`: its name may be misspelt.
+    """
+    if path and not create and not (file := locate(path)).exists():
+        raise NoRunError(f"{file} does not exist, so no run is in it; check --store")
     store, notes = open_store(path or None)
     for note in notes:
         report(note)

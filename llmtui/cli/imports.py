@@ -27,7 +27,7 @@ def import_files(words: Sequence[str], store: str, label: str = "") -> int:
     files = named(words)
     reads, remarks = read_files(files)
     runs = runs_of(reads, {read.file.path: _written_utc(read.file.path) for read in reads})
-    with opened(store) as history:
+    with opened(store, create=True) as history:
         write_whole_runs(history, runs, llmtui=llmtui.__version__, label=label)
     for remark in remarks:
         report(remark)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from llmtui.cli.app import cli
 from llmtui.cli.history_list import list_runs, run_line, table
 from llmtui.model.errors import UsageError
+from llmtui.store.errors import NoRunError
 from llmtui.store.listing import Runs
 from llmtui.store.open import open_store
 from llmtui.store.run_filter import RunFilter, since
@@ -124,3 +126,27 @@ def test_json_is_a_list(store: Path, capsys: pytest.CaptureFixture[str]) -> None
     done = capsys.readouterr()
     assert json.loads(done.out) == []
     assert done.err == "llmtui: no run matches; to see all: llmtui history\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["history"],
+        ["history", "--prune", "--keep", "1"],
+        ["show", "last"],
+        ["export", "last"],
+        ["compare", "last~1", "last"],
+        ["trend", "a"],
+        ["resume", "last", "--text"],
+    ],
+    ids=lambda words: " ".join(words),
+)
+@pytest.mark.parametrize("inside", ["", "folder"])
+def test_a_misspelt_history_is_not_made(words: list[str], inside: str, tmp_path: Path) -> None:
+    """Regression: each of these made the file, and said that the history was empty."""
+    folder = tmp_path / inside
+    folder.mkdir(exist_ok=True)
+    named = folder if inside else folder / "misspelt.db"
+    with pytest.raises(NoRunError, match=r"\.db does not exist, so no run is in it; check --store$"):
+        cli.main([*words, "--store", str(named)], standalone_mode=False)
+    assert list(folder.iterdir()) == []

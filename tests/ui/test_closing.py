@@ -6,6 +6,7 @@ import io
 import sys
 
 import pytest
+from textual.app import App
 
 from llmtui.config.schema import UiConfig
 from llmtui.model import Backend, BackendChanged, Detach, Shutdown
@@ -195,10 +196,12 @@ async def test_toasts_help_and_details_are_ascii() -> None:
 
 @pytest.mark.parametrize(("size", "table", "count"), [((80, 24), False, 1), ((80, 24), True, 1), ((120, 40), False, 3)])
 async def test_toasts_cover_neither_table_ranking_and_keys_nor_axis_and_legend(
-    size: tuple[int, int], table: bool, count: int
+    size: tuple[int, int], table: bool, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
+    # On a busy machine all three keys may take longer than the usual 6 s.
+    monkeypatch.setattr(app, "notify", lambda text, **more: App.notify(app, text, **more | {"timeout": 600}))
     async with app.run_test(size=size, notifications=True) as pilot:
         await settle(pilot, link)
         await pilot.press(*(["T"] if table else []), "r", "R", "q")
