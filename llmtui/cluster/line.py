@@ -48,7 +48,7 @@ class Line:
             _check_tls(self.scheduler)
         try:
             security = Security(require_encryption=True) if tls else Security()
-            self._client = await Client(
+            self._client = Client(
                 self.scheduler,
                 asynchronous=True,
                 security=security,
@@ -56,7 +56,11 @@ class Line:
                 set_as_default=False,
                 name="llmtui",
             )
+            # Once connected, Dask waits without a limit for the first words of what may be no scheduler.
+            async with asyncio.timeout(CONNECT_S + CALL_S):
+                await self._client
         except Exception as error:
+            await self.close()
             # Dask connects again and again until its time is over, which then hides why.
             why = _REFUSED if await self._refused() else _unreached(error)
             raise LineError(f"cannot reach the scheduler {self.scheduler}: {why}") from None
@@ -230,6 +234,8 @@ def _unreached(error: BaseException) -> str:
         return "it does not use TLS; start it with --protocol tls"
     if "SSL" in said or "TLS certificate" in said:
         return f"its certificate, or ours, is not accepted; {_variable(_TLS[0])} has to be the authority of both"
+    if "Unable to allocate" in said or "unpack" in said or "Reset" in said:
+        return "what listens there is not a scheduler of Dask; is it the port of its dashboard?"
     if isinstance(error, TimeoutError) or "Timed out" in said:
         return f"no answer for {CONNECT_S:g} s; is the address right, and is the port open for this machine?"
     return _words(error)

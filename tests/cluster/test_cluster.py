@@ -165,6 +165,31 @@ async def test_nothing_goes_on_without_the_scheduler(cluster: Dask, monkeypatch:
         await gone(measuring)
 
 
+@pytest.mark.parametrize("first", [None, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", b"\0" * 64])
+async def test_what_is_not_a_scheduler_is_named_as_such(first: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: llmtui waited for ever for what reads and says nothing, such as a web server."""
+    monkeypatch.setattr(line, "CONNECT_S", 1.0)
+    monkeypatch.setattr(line, "CALL_S", 1.0)
+    held = asyncio.Event()
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if first:
+            writer.write(first)
+        await held.wait()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        failure = await ClusterCrew(Workers(scheduler=f"tcp://127.0.0.1:{port}"), Redactor([]), lambda _: None).begin()
+        held.set()
+    assert failure is not None and failure.kind == "missing"
+    assert failure.message == f"cannot reach the scheduler tcp://127.0.0.1:{port}: " + (
+        "what listens there is not a scheduler of Dask; is it the port of its dashboard?"
+        if first
+        else "no answer for 1 s; is the address right, and is the port open for this machine?"
+    )
+
+
 async def test_a_scheduler_that_cannot_be_reached_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line, "CONNECT_S", 3.0)
     crew = ClusterCrew(Workers(scheduler="tcp://127.0.0.1:9"), Redactor([]), lambda _: None)
