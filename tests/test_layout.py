@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import graphlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,22 +15,26 @@ ROOT = Path(__file__).parents[1]
 MAX_FILE_LINES, MAX_CLASS_LINES = 400, 250
 
 
+@functools.cache
+def modules_of(folder: str) -> dict[str, str]:
+    """Return the path and the text of each Python file of a folder."""
+    paths = sorted((ROOT / folder).rglob("*.py"))
+    return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
 def modules(*folders: str) -> Iterator[tuple[str, str]]:
     """Yield the path and the text of each Python file of these folders."""
     for folder in folders:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
-
-
-@functools.cache
-def parse(source: str) -> ast.Module:
-    return ast.parse(source)
+        yield from modules_of(folder).items()
 
 
 def imported_test_modules(source: str, package: str) -> list[str]:
     """Return the test modules that the source of a module in `package` imports, also inside functions."""
+    # Most files name no test module, and need not be parsed: that takes seconds for all of them.
+    if stems_of_tests().isdisjoint(re.findall(r"\btest_\w+", source)):
+        return []
     names = []
-    for node in ast.walk(parse(source)):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -37,6 +42,11 @@ def imported_test_modules(source: str, package: str) -> list[str]:
             module = ".".join([*base, *filter(None, [node.module])])
             names += [module, *(f"{module}.{alias.name}" for alias in node.names)]
     return sorted({name for name in names if is_test_module(name)})
+
+
+@functools.cache
+def stems_of_tests() -> set[str]:
+    return {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
 
 
 def is_test_module(name: str) -> bool:
@@ -79,7 +89,8 @@ def test_classes_are_short() -> None:
     lines = {
         f"{path}: {node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
         for path, source in modules("llmtui", "tests")
-        for node in ast.walk(parse(source))
+        if source.count("\n") > MAX_CLASS_LINES and re.search(r"^ *class ", source, re.MULTILINE)
+        for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.ClassDef)
     }
     assert {name: count for name, count in lines.items() if count > MAX_CLASS_LINES} == {}
@@ -88,6 +99,8 @@ def test_classes_are_short() -> None:
 def runtime_imports(tree: ast.AST) -> Iterator[ast.ImportFrom]:
     """Yield the imports of a module, also inside functions, but not those for type checking only."""
     for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.expr):
+            continue
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue
         if isinstance(node, ast.ImportFrom):
@@ -96,14 +109,16 @@ def runtime_imports(tree: ast.AST) -> Iterator[ast.ImportFrom]:
 
 
 def test_imports_are_not_circular() -> None:
-    trees = {
-        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): parse(source)
+    # Trees are not kept: the garbage collector would walk through all of them again and again.
+    targets = {
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): {
+            f"{node.module}.{alias.name}" for node in runtime_imports(ast.parse(source)) for alias in node.names
+        }
         for path, source in modules("llmtui")
     }
     graph: dict[str, set[str]] = {}
-    for module, tree in trees.items():
-        targets = (f"{node.module}.{alias.name}" for node in runtime_imports(tree) for alias in node.names)
-        graph[module] = {name if name in trees else name.rpartition(".")[0] for name in targets} & trees.keys()
+    for module, names in targets.items():
+        graph[module] = {name if name in targets else name.rpartition(".")[0] for name in names} & targets.keys()
         graph[module].discard(module)
     assert len(graph["llmtui.ui.app"]) > 10
     # A package that exports names of its modules is imported by them as a package, not for those names.

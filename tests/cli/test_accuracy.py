@@ -1,4 +1,4 @@
-"""`llmtui accuracy` in a real process."""
+"""`llmtui accuracy` in a real process, and in this one where it is refused before it measures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.cli.in_process import llmtui
 from tests.leftovers import carrying
 
 FAST = ["--tokens", "4", "--itl-ms", "1", "--ttft-ms", "2", "--rates", ""]
@@ -75,14 +76,14 @@ def test_no_process_outlives_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("streams", ["", "0", "1,,8", "1,x", "-1", "1000"])
 def test_invalid_streams_are_refused(streams: str, tmp_path: Path) -> None:
-    done = accuracy(f"--streams={streams}", state=tmp_path)
+    done = llmtui("accuracy", f"--streams={streams}", LLMTUI_STATE=str(tmp_path))
     assert done.returncode == 2
     assert done.stderr.startswith("llmtui: --streams: ") and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("rates", ["0", "1,,8", "1,x", "-1", "nan", "inf", "100000"])
 def test_invalid_rates_are_refused(rates: str, tmp_path: Path) -> None:
-    done = accuracy(f"--rates={rates}", state=tmp_path)
+    done = llmtui("accuracy", f"--rates={rates}", LLMTUI_STATE=str(tmp_path))
     assert done.returncode == 2
     assert done.stderr.startswith("llmtui: --rates: ") and done.stderr.count("\n") == 1
 
@@ -96,7 +97,7 @@ def test_a_result_that_cannot_be_saved_is_no_failure(tmp_path: Path) -> None:
     assert f"cannot write {state}/accuracy.json: File exists" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_help_fits_a_screen(tmp_path: Path) -> None:
-    lines = accuracy("--help", state=tmp_path).stdout.splitlines()
+def test_help_fits_a_screen() -> None:
+    lines = llmtui("accuracy", "--help").stdout.splitlines()
     assert 0 < len(lines) <= 24
     assert max(len(line) for line in lines) <= 80

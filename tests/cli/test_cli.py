@@ -1,4 +1,4 @@
-"""The command line in real processes: output, exit codes, and the message for each usage error."""
+"""The command line, mostly in real processes: output, exit codes, and the message for each usage error."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from click.testing import CliRunner
 from llmtui import __version__
 from llmtui.cli.app import cli
 from llmtui.cli.group import COMMAND_LINES, EXAMPLES
+from tests.cli import in_process
 from tests.leftovers import carrying
 
 LLMTUI = [sys.executable, "-m", "llmtui"]
@@ -119,7 +120,7 @@ def test_an_unreachable_backend_is_reported_with_exit_code_1(config: Path) -> No
     ],
 )
 def test_wrong_usage_is_one_line_with_exit_code_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
-    done = llmtui(*arguments, cwd=tmp_path)
+    done = in_process.llmtui(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(sentence)
     assert done.stderr.count("\n") == 1
@@ -129,7 +130,7 @@ def test_wrong_usage_is_one_line_with_exit_code_2(arguments: list[str], sentence
 def test_an_unknown_key_name_in_ui_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("[ui]\nkeys = { rerum = 'r' }\n[[backend]]\nname = 'a'\nurl = 'http://127.0.0.1:9'\n")
-    done = llmtui("run", str(path))
+    done = in_process.llmtui("run", str(path))
     assert done.returncode == 2
     assert "[ui]: keys: " in done.stderr and 'did you mean "rerun"' in done.stderr
 
@@ -292,7 +293,7 @@ def test_check_fails_for_the_wrong_protocol(tmp_path: Path) -> None:
             assert server.stdout is not None
             path = tmp_path / "c.toml"
             path.write_text(f"[[backend]]\nname = 'w'\nprotocol = 'tgi'\nurl = '{server.stdout.readline().strip()}'\n")
-            done = llmtui("check", str(path))
+            done = in_process.llmtui("check", str(path))
         finally:
             server.terminate()
     assert done.returncode == 1
@@ -310,10 +311,8 @@ def test_check_fails_for_the_wrong_protocol(tmp_path: Path) -> None:
     ],
 )
 def test_shell_completion_offers_commands_options_and_files(words: str, completions: list[str]) -> None:
-    environment = {**os.environ, "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
-    done = subprocess.run(
-        LLMTUI, env={**environment, "_LLMTUI_COMPLETE": "bash_complete"}, capture_output=True, text=True, check=False
-    )
+    last = str(len(words.split()) - 1)
+    done = in_process.llmtui(COMP_WORDS=words, COMP_CWORD=last, _LLMTUI_COMPLETE="bash_complete")
     assert (done.returncode, done.stderr, done.stdout.splitlines()) == (0, "", completions)
 
 

@@ -14,6 +14,7 @@ from llmtui.accuracy.pty_monitor import Screen
 from llmtui.cli.compare import compare_runs
 from llmtui.model.errors import CommandError
 from llmtui.text.cells import cells_wide
+from tests.cli import in_process
 from tests.cli.histories import add
 
 LLMTUI = [sys.executable, "-m", "llmtui"]
@@ -312,7 +313,7 @@ def test_invalid_pairs_and_unknown_runs(
     ],
 )
 def test_invalid_options_are_refused(history: Path, option: list[str], message: str) -> None:
-    done = llmtui(history, "compare", "aaaa", "bbbb", *option)
+    done = in_process.llmtui("compare", "aaaa", "bbbb", *option, LLMTUI_STORE=str(history))
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr and "Traceback" not in done.stderr
 

@@ -17,9 +17,9 @@ import pytest
 
 from llmtui import exit_codes
 from llmtui.cli.app import cli
-from llmtui.cli.exits import exit_code_of
 from llmtui.exit_codes import FAILED, OK, SILENT, USAGE
 from tests.cli.histories import add
+from tests.cli.in_process import exit_code
 
 DONE, EQUAL, FEW, HALF = "aaaa0001", "aaaa0002", "bbbb0003", "bbbb0004"
 
@@ -53,17 +53,6 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("XDG_RUNTIME_DIR", short)
         patch.setenv("LLMTUI_STORE", str(file))
         yield
-
-
-def exit_code(*arguments: str) -> object:
-    """Run a command in this process and return its exit code, as `python -m llmtui` does."""
-    try:
-        cli.main(list(arguments), prog_name="llmtui", standalone_mode=False)
-    except SystemExit as ended:
-        return ended.code
-    except BaseException as error:
-        return exit_code_of(error)
-    return OK
 
 
 NO_HISTORY = ("--store", "other.db")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.in_process import llmtui
+
 LLMTUI = [sys.executable, "-m", "llmtui"]
 SERVER = f"launch = ['{sys.executable}', '-m', 'llmtui.accuracy.truth_server', '--port', '{{port}}', '--itl-ms', '10'"
 
@@ -105,6 +107,7 @@ def test_a_race(config: Path) -> None:
 def test_a_limit_that_means_nothing_is_wrong_usage_before_the_first_request(
     config: Path, limit: str, expected: str
 ) -> None:
-    code, (line,) = run(config, "--fail-if", limit)
-    assert code == 2 and line.startswith(expected)
+    done = llmtui("run", str(config), "--store", str(config.parent / "h.db"), "-q", "--fail-if", limit)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and line.startswith(expected)
     assert not (config.parent / "h.db").exists()

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.cli import in_process
 from tests.cli.histories import add
 from tests.engine.helpers import assert_gone, process_tree
 from tests.leftovers import command_line
@@ -94,7 +95,7 @@ def test_a_label_that_is_the_id_of_another_run(tmp_path: Path) -> None:
 def test_last_is_refused_as_a_label(tmp_path: Path, command: list[str]) -> None:
     store = tmp_path / "history.db"
     add(store, "aaaa1111", {"a": 0.5})
-    done = llmtui(store, *command, "--label", "last~1")
+    done = in_process.llmtui(*command, "--label", "last~1", LLMTUI_STORE=str(store))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "llmtui: a run cannot have the label 'last~1', which names the newest runs; choose another label\n"
@@ -102,9 +103,15 @@ def test_last_is_refused_as_a_label(tmp_path: Path, command: list[str]) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
-    "arguments", [["history"], ["show", "aaaa"], ["export", "aaaa"], ["export", "aaaa", "--json", "-"]]
+    ("arguments", "unbuffered"),
+    [
+        (["history"], ""),
+        (["show", "aaaa"], ""),
+        (["show", "aaaa"], "1"),
+        (["export", "aaaa"], ""),
+        (["export", "aaaa", "--json", "-"], "1"),
+    ],
 )
 def test_a_full_disk_behind_stdout_is_reported(tmp_path: Path, arguments: list[str], unbuffered: str) -> None:
     store = tmp_path / "history.db"
@@ -132,10 +139,10 @@ def test_a_closed_pipe_prints_no_message(tmp_path: Path) -> None:
 
 def test_an_unknown_run_and_an_empty_history(tmp_path: Path) -> None:
     store = tmp_path / "history.db"
-    done = llmtui(store, "history")
+    done = in_process.llmtui("history", LLMTUI_STORE=str(store))
     assert (done.returncode, done.stdout) == (0, "")
     assert "the history is empty" in done.stderr
-    done = llmtui(store, "show", "nope")
+    done = in_process.llmtui("show", "nope", LLMTUI_STORE=str(store))
     assert done.returncode == 2
     assert done.stderr.startswith("llmtui: no run 'nope': the history is empty")
 

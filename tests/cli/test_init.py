@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-import subprocess
-import sys
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import tomli
@@ -26,6 +25,7 @@ from llmtui.model.errors import UsageError
 from llmtui.servers import discovery as scanning
 from llmtui.servers import open_ports
 from llmtui.servers.discovery import fitness
+from tests.cli.in_process import llmtui
 from tests.cli.server_pages import (
     API,
     LLAMACPP,
@@ -58,10 +58,13 @@ class Places:
         self.file = folder / "config.toml"
         self.urls: list[str] = []
 
-    async def add(self, pages: Pages | None = None, *, default: list[Step] | None = None) -> str:
-        server = await self._stack.enter_async_context(scripted(default or [NOT_FOUND, CLOSE]))
+    async def add(
+        self, pages: Pages | None = None, *, default: list[Step] | None = None, first: Sequence[Step] = ()
+    ) -> str:
+        """Serve these pages, each of them after the steps `first`. Returns the URL."""
+        server = await self._stack.enter_async_context(scripted(default or [*first, NOT_FOUND, CLOSE]))
         for path, answer in (pages or {}).items():
-            server.by_path[f"GET {path} ".encode()] = [[answer, CLOSE]]
+            server.by_path[f"GET {path} ".encode()] = [[*first, answer, CLOSE]]
         self.urls.append(server.url)
         return server.url
 
@@ -127,14 +130,31 @@ async def test_other_services_are_reported_and_not_added(
     assert words in err and "\x1b" not in err and "found OpenAI" not in err
 
 
+class EachAsked(asyncio.Event):
+    """The step of one of several servers, at which it waits until each of them has been asked."""
+
+    def __init__(self, number: int, waiting: set[int], all_asked: asyncio.Event) -> None:
+        super().__init__()
+        self._number, self._waiting, self._all_asked = number, waiting, all_asked
+
+    async def wait(self) -> Literal[True]:
+        self._waiting.discard(self._number)
+        if not self._waiting:
+            self._all_asked.set()
+        return await self._all_asked.wait()
+
+
 async def test_servers_are_probed_concurrently(here: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_ports.CONNECT_S + scanning.ANSWER_S < 2.0
-    monkeypatch.setattr(scanning, "ANSWER_S", 4.0)  # one after the other: 20 s
-    for pages in (OLLAMA, None, VLLM, None, LLAMACPP, None, None, None):
-        await here.add(pages, default=None if pages else [HANG])
-    began = time.monotonic()
+    monkeypatch.setattr(scanning, "ANSWER_S", PATIENCE_S)
+    for module in (open_ports, scanning):
+        monkeypatch.setattr(module, "CONNECT_S", PATIENCE_S)
+    servers = (OLLAMA, None, VLLM, None, LLAMACPP, None, None, None)
+    waiting, all_asked = set(range(len(servers))), asyncio.Event()
+    for number, pages in enumerate(servers):
+        await here.add(pages, first=[EachAsked(number, waiting, all_asked)])
     assert await here.init() == 0
-    assert time.monotonic() - began < PATIENCE_S
+    assert all_asked.is_set()
     assert list(here.backends()) == ["Ollama", "vLLM", "llama.cpp server"]
 
 
@@ -355,13 +375,12 @@ def test_print_writes_no_file(tmp_path: Path, monkeypatch: Any, capsys: pytest.C
 )
 def test_wrong_usage_is_one_line_with_exit_code_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
     (tmp_path / "there.toml").touch()
-    command = [sys.executable, "-m", "llmtui", "init", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = llmtui("init", *arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence + "\n")
 
 
 @pytest.mark.parametrize("command", ["init", "serve"])
 def test_help_fits_a_screen(command: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "llmtui", command, "-h"], capture_output=True, text=True, check=True)
-    assert len(done.stdout.splitlines()) <= 24
+    done = llmtui(command, "-h")
+    assert 0 < len(done.stdout.splitlines()) <= 24
     assert max(map(len, done.stdout.splitlines())) <= 80

@@ -20,9 +20,9 @@ from llmtui.servers.model_file import PackagedModel, hf_folder, shared_model
 from tests.hostile.conversions import conversions, source
 from tests.hostile.limits import stopwatch
 from tests.hostile.strangers import NOBODY, attempts_by_nobody, needs_root
-from tests.servers.model_files import CONTENT, cache, index, model, quiet
+from tests.servers.model_files import CONTENT, cache, index, model, model_by_pip, quiet
 
-__all__ = ["cache", "conversions", "index", "model", "source"]  # fixtures
+__all__ = ["cache", "conversions", "index", "model", "model_by_pip", "source"]  # fixtures
 
 
 @pytest.fixture

