@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from llmtui.load.messages import Pulse, Slice, SliceDone
@@ -17,9 +18,46 @@ from llmtui.wire import dialect_for
 TRUTH = [sys.executable, "-P", "-m", "llmtui.accuracy.truth_server"]
 
 
+class Standing:
+    """What the tests of a module share instead of starting it for each of them: a truth server, and a worker."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.worker: WorkerProcess | None = None
+
+    @contextlib.contextmanager
+    def truth_server(self) -> Iterator[None]:
+        """Keep a truth server whose requests say how it answers them."""
+        with subprocess.Popen([*TRUTH, "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            try:
+                self.url = process.stdout.readline().strip()
+                yield
+            finally:
+                self.url = ""
+                process.kill()
+
+
+STANDING = Standing()
+
+
+class TimedUrl(str):
+    """The URL of the truth server that stands, with what requests ask of it."""
+
+    timing: dict[str, float]
+
+
 @contextlib.asynccontextmanager
-async def truth(**options: float) -> AsyncIterator[str]:
-    """A truth server in a process of its own; `options` are those of its command line. Yields its URL."""
+async def truth(own: bool = False, **options: float) -> AsyncIterator[str]:
+    """A truth server; `options` are those of its command line. Yields its URL.
+
+    It is in a process of its own if `own`, or if requests alone cannot ask for these options.
+    """
+    if STANDING.url and not own and options.keys() <= {"ttft_ms", "itl_ms"}:
+        url = TimedUrl(STANDING.url)
+        url.timing = options
+        yield url
+        return
     flags = []
     for name, value in options.items():
         flags += [f"--{name.replace('_', '-')}", *([] if value is True else [f"{value:g}"])]
@@ -47,7 +85,8 @@ def slice_for(
     **level: Any,
 ) -> Slice:
     """A slice of one level, given by the fields of `Level`. `truth` is what the requests ask of a truth server."""
-    backend = Backend(name="a", url=url, model="truth", options={"truth": truth} if truth else {})
+    asked = {**(url.timing if isinstance(url, TimedUrl) else {}), **(truth or {})}
+    backend = Backend(name="a", url=str(url), model="truth", options={"truth": asked} if asked else {})
     config = RunConfig(max_tokens=tokens, timeout_s=timeout_s, connect_timeout_s=2.0)
     request = dialect_for(backend).request(backend, config, "hi", "truth")
     return Slice(
@@ -81,10 +120,10 @@ async def worker() -> AsyncIterator[WorkerProcess]:
 async def run_slice(
     of: Slice, on_pulse: Callable[[Pulse], None] = lambda _: None, process: WorkerProcess | None = None
 ) -> tuple[list[Iteration], SliceDone]:
-    """Carry out a slice in a worker, a new one unless given, and return its samples in the order of their numbers."""
+    """Carry out a slice in a worker: this, the one that stands, or a new one. Return its samples by their numbers."""
     samples: list[Iteration] = []
     async with contextlib.AsyncExitStack() as stack:
-        running = process if process is not None else await stack.enter_async_context(worker())
+        running = process or STANDING.worker or await stack.enter_async_context(worker())
         done = await running.run(of, samples.extend, on_pulse)
     return sorted(samples, key=lambda sample: sample.request), done
 

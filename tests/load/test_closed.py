@@ -94,7 +94,7 @@ async def test_a_wait_that_the_server_asks_for_ends_with_the_window() -> None:
 
 async def test_a_server_that_dies_in_mid_turn_ends_it_and_what_was_finished_stays() -> None:
     async with contextlib.AsyncExitStack() as stack:
-        url = await stack.enter_async_context(truth(ttft_ms=20, itl_ms=5))
+        url = await stack.enter_async_context(truth(own=True, ttft_ms=20, itl_ms=5))
         of = slice_for(url, streams=4, requests=100_000)
         turn = asyncio.create_task(run_slice(of, lambda pulse: died.set() if pulse.finished > 20 else None))
         died = asyncio.Event()
