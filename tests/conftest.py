@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.examples import examples
+
 # The tests start hundreds of processes. Without compiled files each of them compiles the package again, which takes
 # more than all else that it does. And each worker of xdist would rewrite all test files.
 sys.dont_write_bytecode = False
@@ -24,6 +26,21 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Give each worker of xdist tests that follow one another: not all of them start the servers of one module."""
+    if getattr(config.option, "dist", "no") == "load":
+        config.option.dist = "worksteal"
+
+
+def set_examples() -> None:
+    """Let Hypothesis try fewer examples than its 100 where a test does not say how many."""
+    if "hypothesis" in sys.modules:
+        from hypothesis import settings
+
+        settings.register_profile("llmtui", max_examples=examples(100))
+        settings.load_profile("llmtui")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Collect no garbage meanwhile, nor later among what stays: going through all tests once takes half a second."""
@@ -33,6 +50,7 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+        set_examples()
 
 
 @pytest.fixture(autouse=True, scope="session")

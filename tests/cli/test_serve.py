@@ -211,6 +211,7 @@ async def test_no_process_outlives_a_killed_serve(tmp_path: Path) -> None:
             await asyncio.to_thread(assert_gone, tree)
 
 
+@pytest.mark.slow
 def test_a_used_port_is_refused_before_the_run_starts(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("[[backend]]\nname = 'a'\nurl = 'http://127.0.0.1:9'\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -15,9 +15,10 @@ from llmtui.config.schema import Config, ConfigError, parse
 from llmtui.model import Backend, RunConfig
 from llmtui.text import redact, sanitize, sanitize_lines
 from llmtui.text.redaction import HIDDEN
+from tests.examples import examples
 from tests.fuzz.targets import config as holds
 
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 _SCALARS = st.one_of(

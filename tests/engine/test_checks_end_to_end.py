@@ -137,6 +137,7 @@ async def test_different_answer_lengths_in_some_rounds() -> None:
     assert run_view.verdict().line.startswith("not comparable by latency: answers differ in length in 2 of 6 rounds")
 
 
+@pytest.mark.slow
 async def test_different_stop_reasons_with_equal_lengths_are_a_note() -> None:
     async with scripted() as one, scripted() as two:
         for server, reason in ((one, "length"), (two, "stop")):
@@ -241,6 +242,7 @@ async def test_sequential_order_is_not_interleaved() -> None:
         assert codes(await run.until_done()) == {"sequential-order": ["a", "b"]}
 
 
+@pytest.mark.slow
 async def test_restarted_server_is_reported() -> None:
     plan = plan_of(truth_backend("a"), iterations=30, warmup=0, restarts=1)
     async with engine_for(plan) as run:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -114,6 +113,7 @@ async def test_cold_start_drift_and_outliers() -> None:
     assert "strays 1 of 8 iterations (" in by_code["outliers"].text
 
 
+@pytest.mark.slow
 async def test_difference_within_the_own_error() -> None:
     fast, slow = (truth_backend(name, arguments=["--ttft-ms", ms]) for name, ms in (("fast", "20"), ("slow", "150")))
     plan = plan_of(fast, slow, iterations=8, warmup=0, max_tokens=1)
@@ -135,7 +135,10 @@ async def test_difference_within_the_own_error() -> None:
 
 @pytest.mark.parametrize(
     ("temperature", "code", "level", "how"),
-    [(0.0, "temperature-ignored", "warning", "at temperature 0"), (0.8, "seed-ignored", "note", "with one seed")],
+    [
+        (0.0, "temperature-ignored", "warning", "at temperature 0"),
+        pytest.param(0.8, "seed-ignored", "note", "with one seed", marks=pytest.mark.slow),
+    ],
 )
 async def test_varying_answers(temperature: float, code: str, level: str, how: str) -> None:
     async with serving(answer()) as same, serving(answer(), answer(word="No"), answer()) as varies:
@@ -218,7 +221,9 @@ def by_ollama(prefill_ms: float, *, counts_prompt: bool = True) -> list[Step]:
 @pytest.mark.parametrize(
     ("answers", "says"),
     [
-        ([by_ollama(8478), by_ollama(28)], "cached 1034 tokens in 8.48 s, then in 28.0 ms"),
+        pytest.param(
+            [by_ollama(8478), by_ollama(28)], "cached 1034 tokens in 8.48 s, then in 28.0 ms", marks=pytest.mark.slow
+        ),
         ([by_ollama(580), by_ollama(28, counts_prompt=False)], "cached 100%"),
     ],
     ids=["counted in full", "not counted"],
@@ -239,6 +244,7 @@ async def test_ollama_prefix_cache_follows_from_missing_fields(answers: list[lis
     assert not run_view.verdict("ttft").comparable("cached", "reads")
 
 
+@pytest.mark.slow
 async def test_different_thread_counts() -> None:
     """Within one run all are given the same; two runs are laid side by side as `llmtui compare` does it."""
     plans = [
@@ -307,49 +313,6 @@ async def test_different_numbers_of_busy_cores(tmp_path: Path) -> None:
     assert (check.level, check.sides[1:]) == ("warning", [["burns"]])
     assert not check.between("idle", "idle too")
     assert check.text.startswith("different numbers of busy cores (median): idle 0.")
-
-
-#: mistral.rs' bindings, as far as the bridge uses them; this engine says "Hi".
-_BINDINGS = """
-from types import SimpleNamespace as Any
-
-class Which:
-    GGUF = Any
-
-class ChatCompletionRequest(Any):
-    pass
-
-class Runner:
-    def __init__(self, **_):
-        pass
-
-    def send_chat_completion_request(self, request):
-        usage = Any(prompt_tokens=10, completion_tokens=1)
-        choice = Any(delta=Any(role="assistant", content="Hi"), finish_reason="length")
-        yield Any(id="1", created=1, choices=[choice], usage=usage)
-"""
-
-
-def write_head(path: Path) -> None:
-    """A model file without a model: its head says Q8_0."""
-    key = b"general.file_type"
-    path.write_bytes(b"GGUF" + struct.pack(f"<IQQQ{len(key)}sII", 3, 0, 1, len(key), key, 4, 7))
-
-
-async def test_python_bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real bridge, in front of an engine that is played."""
-    pytest.importorskip("uvicorn", reason="needs llmtui[local]")
-    (tmp_path / "mistralrs.py").write_text(_BINDINGS)
-    (tmp_path / "mistralrs-0.9.dist-info").mkdir()
-    (tmp_path / "mistralrs-0.9.dist-info" / "METADATA").write_text("Name: mistralrs\nVersion: 0.9\n")
-    write_head(tmp_path / "truth.gguf")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setenv("LLMTUI_CACHE", str(tmp_path / "cache"))
-    bridged = Backend(name="bridged", embedded="mistral.rs")
-    plan = plan_of(bridged, truth_backend("plain"), iterations=1, max_tokens=1, model=str(tmp_path / "truth.gguf"))
-    check = checks_by_code(await raced(plan))["bridge"]
-    assert (check.level, check.backends) == ("warning", ["bridged"])
-    assert check.text.startswith("a Python bridge is in front of bridged")
 
 
 # --- The machine. ---

@@ -73,6 +73,7 @@ async def test_detached_run_finishes_and_exits(on_disconnect: str) -> None:
         engine.kill()
 
 
+@pytest.mark.slow
 async def test_listing_runs_does_not_count_as_a_client() -> None:
     engine, run = await begun(plan_of(SLOW, iterations=5, on_disconnect="stop"))
     tree = process_tree(engine.pid)

@@ -137,14 +137,14 @@ async def test_command_for_an_unknown_backend_is_refused(command: AnyCommand) ->
 
 
 async def test_pause_and_resume() -> None:
-    async with engine_for(plan_of(truth_backend("a"), iterations=20)) as run:
+    async with engine_for(plan_of(truth_backend("a"), iterations=10)) as run:
         await run.until(lambda b: len(b.backends["a"].iterations) == 2)
         await run.client.send(Pause())
         run_view = await run.until(lambda b: b.run.phase == "paused")
-        assert len(run_view.backends["a"].iterations) < 21
+        assert len(run_view.backends["a"].iterations) < 11
         await run.client.send(Resume())
         run_view = await run.until_done()
-        assert run_view.backends["a"].summary.n == 20
+        assert run_view.backends["a"].summary.n == 10
 
 
 async def test_second_client_receives_all_iterations() -> None:
@@ -181,6 +181,7 @@ async def test_missing_and_unreachable_backends_do_not_stop_the_others() -> None
         assert run_view.failed
 
 
+@pytest.mark.slow
 async def test_dead_server_fails_its_backend_until_rerun() -> None:
     plan = plan_of(truth_backend("a", arguments=["--ttft-ms", "20"]), truth_backend("b"), iterations=4)
     async with engine_for(plan) as run:

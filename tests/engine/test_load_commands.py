@@ -189,6 +189,7 @@ async def test_a_resumed_run_takes_missing_and_partial_turns() -> None:
     assert not [t for t in stored.turns if t.state == "running"]
 
 
+@pytest.mark.slow
 async def test_a_client_that_detaches_in_mid_turn_does_not_stop_it_and_finds_it_again() -> None:
     plan = load_of(truth_backend("a", arguments=SLOW), concurrency=[2], iterations=2, warmup=0)
     engine = EngineProcess.start(plan)

@@ -63,7 +63,7 @@ async def test_in_a_race_all_backends_ask_the_same_prompt_in_a_round(tmp_path: P
     assert named[0] == named[1] == ["line 4", "line 1", "line 2", "line 3"]
 
 
-@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("fresh", [pytest.param(False, marks=pytest.mark.slow), True])
 async def test_the_messages_of_a_line_are_sent_with_one_system_message(fresh: bool, tmp_path: Path) -> None:
     messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi [904175286301]"}]
     path = file_of(tmp_path, {"messages": messages})

@@ -93,6 +93,7 @@ async def test_resume_completes_a_partial_round() -> None:
     assert "not-interleaved" not in {check.code for check in run_view.verdict().checks}
 
 
+@pytest.mark.slow
 async def test_resume_leaves_finished_and_failed_backends() -> None:
     async with scripted([b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"]) as server:
         good: list[Step] = [SSE_HEAD, token("x"), FINISH, CLOSE]
@@ -128,7 +129,7 @@ async def test_running_run_cannot_be_resumed() -> None:
         run.engine.kill()
 
 
-@pytest.mark.parametrize("restarts", [0, 1])
+@pytest.mark.parametrize("restarts", [pytest.param(0, marks=pytest.mark.slow), 1])
 async def test_server_is_restarted_up_to_the_limit(restarts: int) -> None:
     plan = plan_of(truth_backend("a"), iterations=30, warmup=1, restarts=restarts)
     run = await started(plan, resume=False)
@@ -184,7 +185,7 @@ def test_resume_refuses_another_machine_and_reports_other_versions() -> None:
         resume_note(msgspec.structs.replace(run, machine=build.machine(cpu="other", cores=1)), here)
 
 
-@pytest.mark.parametrize(("within", "most", "rounds"), [(1e-9, 5, 5), (1e9, 0, 8)])
+@pytest.mark.parametrize(("within", "most", "rounds"), [(1e-9, 5, 5), pytest.param(1e9, 0, 8, marks=pytest.mark.slow)])
 async def test_rounds_are_added_until_the_interval_is_narrow_or_the_limit_is_met(
     within: float, most: int, rounds: int
 ) -> None:

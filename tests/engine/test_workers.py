@@ -91,6 +91,7 @@ async def test_two_workers_send_the_turns_of_a_run() -> None:
         assert numbers == list(range(turn.settled + 1, turn.settled + 13))
 
 
+@pytest.mark.slow
 async def test_a_turn_one_of_whose_workers_is_killed_is_taken_again() -> None:
     load = Load(concurrency=[4], requests=400)
     plan = msgspec.structs.replace(

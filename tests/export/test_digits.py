@@ -9,6 +9,7 @@ from llmtui.export.markdown import run_markdown
 from llmtui.export.table import summary_table
 from llmtui.runview.run import RunView
 from tests.boards import MEDIANS, board
+from tests.examples import examples
 from tests.figures import Figure, assert_readable, figures_of
 
 
@@ -25,7 +26,7 @@ def assert_true(run_view: RunView, figures: list[Figure]) -> None:
 
 
 @given(MEDIANS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_the_summary_table(medians: list[float]) -> None:
     run_view = board(medians)
     _, heading, *rows = summary_table(run_view, 400).splitlines()
@@ -35,7 +36,7 @@ def test_the_summary_table(medians: list[float]) -> None:
 
 
 @given(MEDIANS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_markdown(medians: list[float]) -> None:
     run_view = board(medians)
     heading, _, *rows = [line.replace("|", " ") for line in run_markdown(run_view).splitlines()]

@@ -66,6 +66,7 @@ async def test_wall_clock_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert 0 < run_view.run.elapsed_s < 60
 
 
+@pytest.mark.slow
 async def test_clock_that_is_set_back_twice_runs_too_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMTUI_STEP_S", "0.06")
     steps = {2: signal.SIGUSR2, 4: signal.SIGUSR2}
@@ -106,7 +107,7 @@ def prompts(served: Scripted) -> list[str]:
     return [body["messages"][0]["content"] for body in bodies]
 
 
-@pytest.mark.parametrize("warmup", [0, 2])
+@pytest.mark.parametrize("warmup", [pytest.param(0, marks=pytest.mark.slow), 2])
 async def test_iteration_during_which_the_engine_was_stopped_is_measured_again(warmup: int) -> None:
     async with stopped_in_requests(2, iterations=3 - warmup, warmup=warmup) as (served, run):
         backend_view = run.run_view.backends["a"]
@@ -125,6 +126,7 @@ async def test_iteration_during_which_the_engine_was_stopped_is_measured_again(w
     assert not any(c.code == "failed-iterations" for c in judged)
 
 
+@pytest.mark.slow
 async def test_requests_are_measured_again_as_often_as_the_plan_has_iterations() -> None:
     async with stopped_in_requests(1, 2, 3, iterations=2) as (served, run):
         first, second = run.run_view.backends["a"].iterations

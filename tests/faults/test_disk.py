@@ -69,7 +69,7 @@ def limited_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[L
         yield LimitedFolder(tmp_path, limit=True)
 
 
-@pytest.mark.parametrize("freed", [True, False])
+@pytest.mark.parametrize("freed", [True, pytest.param(False, marks=pytest.mark.slow)])
 async def test_full_disk(limited_folder: LimitedFolder, freed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     file = limited_folder.folder / "history.db"
     monkeypatch.setenv("LLMTUI_STORE", str(file))

@@ -100,7 +100,11 @@ async def test_sample_covers_only_the_last_request(phase: Phase, tmp_path: Path)
         assert two - one >= MIN_WAIT_S and four - three >= 0.3, "each request is metered on its own"
 
 
-@pytest.mark.parametrize("command", [Stop(backend="a"), Rerun(backend="a"), None], ids=["stop", "rerun", "shutdown"])
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(Stop(backend="a"), marks=pytest.mark.slow), Rerun(backend="a"), None],
+    ids=["stop", "rerun", "shutdown"],
+)
 async def test_wait_can_be_ended(command: AnyCommand | None) -> None:
     async with scripted(reply(404)) as server:
         server.by_path = {b"POST": [refuse(429, Retry_After="500"), GOOD]}

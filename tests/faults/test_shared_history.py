@@ -37,7 +37,10 @@ def locked(file: Path) -> Iterator[None]:
             other.kill()
 
 
-@pytest.mark.parametrize("since", [pytest.param("before the run", marks=pytest.mark.slow), "during the run"])
+@pytest.mark.parametrize(
+    "since",
+    [pytest.param("before the run", marks=pytest.mark.slow), pytest.param("during the run", marks=pytest.mark.slow)],
+)
 async def test_locked_history(since: str, tmp_path: Path) -> None:
     file = tmp_path / "history.db"
     open_store(file)[0].close()

@@ -158,6 +158,7 @@ def test_a_prompt_count_above_the_bytes_sent_is_ignored(reported: int | None, se
     assert bool(doubt_of(lie)) is (reported != counted)
 
 
+@pytest.mark.slow
 async def test_a_server_that_claims_an_endless_prompt_does_not_win_by_prefill() -> None:
     def claim(tokens: int) -> list[Step]:
         usage = {"choices": [], "usage": {"prompt_tokens": tokens, "completion_tokens": 2}}

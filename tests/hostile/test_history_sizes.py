@@ -63,7 +63,7 @@ def test_backends_of_a_stored_plan_are_limited(tmp_path: Path) -> None:
         parse(blocks, source="c.toml", folder=Path("/"), environ={})
 
 
-@pytest.mark.parametrize("value", [{"": []}, 0, [[]]])
+@pytest.mark.parametrize("value", [pytest.param({"": []}, marks=pytest.mark.slow), 0, [[]]])
 def test_a_document_with_too_many_values_is_not_decoded(value: object, tmp_path: Path) -> None:
     backends = [{"name": "alpha", "options": {"x": [value] * 250_000}}]
     assert "more than 200000 values" in refusal(changed_plan(history(tmp_path / "history.db"), backends=backends))

@@ -16,6 +16,7 @@ import pytest
 from llmtui.accuracy.pty_monitor import Screen
 from llmtui.config.schema import parse
 from llmtui.link.process import EngineLaunch
+from tests.cli import in_process
 from tests.hostile.serving import LLMTUI, Hold, answer, content, drive, environment, llmtui, serving, told_by
 from tests.hostile.serving import stream as events
 from tests.scripted import Scripted, Step
@@ -202,6 +203,6 @@ def test_an_engine_that_crashes_writes_no_key_into_its_log(tmp_path: Path) -> No
 def test_no_error_of_the_config_repeats_a_key(wrong: str, tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("[[backend]]\nname = 'a'\n" + wrong.format(key=LITERAL).replace("'", '"') + "\n")
-    done = llmtui(tmp_path, "check", str(path), KEY=FROM_ENV)
-    assert done.returncode == 2 and done.stderr.count(b"\n") == 1
-    assert_no_key(done.stderr, "stderr")
+    done = in_process.llmtui("check", str(path), KEY=FROM_ENV)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert_no_key(done.stderr.encode(), "stderr")

@@ -19,6 +19,7 @@ from llmtui.engine.watch.machine import describe_machine
 from llmtui.model import Backend
 from llmtui.store.open import open_store
 from tests import build
+from tests.cli import in_process
 from tests.hostile.serving import llmtui
 from tests.hostile.strangers import NOBODY, needs_root
 
@@ -47,6 +48,13 @@ def payload(folder: Path) -> tuple[Path, Backend, str]:
         f"[run]\niterations = 2\nwarmup = 0\n[[backend]]\nname = 'a'\nlaunch = {msgspec.json.encode(launch).decode()}\n"
     )
     return left, Backend(name="a", framework="a", launch=launch), text
+
+
+def refused(folder: Path, file: Path) -> str:
+    """Return the stderr of `llmtui resume` in this process, which must refuse the run."""
+    done = in_process.llmtui("resume", RUN, "--text", "--store", str(file), cwd=folder, XDG_RUNTIME_DIR=str(folder))
+    assert done.returncode == 2 and "Traceback" not in done.stderr and "\x1b" not in done.stderr
+    return done.stderr
 
 
 def resumed(folder: Path, file: Path, *more: str) -> tuple[int, str]:
@@ -80,8 +88,7 @@ def test_a_config_named_by_a_history_must_be_trusted(spoil: str, tmp_path: Path)
         other.chmod(0o777)
         config.rename(other / "config.toml")
         config.symlink_to(other / "config.toml")
-    code, stderr = resumed(tmp_path, file)
-    assert code == 2
+    stderr = refused(tmp_path, file)
     assert "a config can contain commands" in stderr
     assert f"llmtui resume {RUN} --config FILE" in stderr
     assert not left.exists()
@@ -93,7 +100,7 @@ def test_a_config_named_by_the_user_is_used(tmp_path: Path) -> None:
     config.write_text(text)
     config.chmod(0o666)
     file = history(tmp_path, str(config), backend)
-    assert resumed(tmp_path, file)[0] == 2 and not left.exists()
+    assert refused(tmp_path, file) and not left.exists()
     code, _ = resumed(tmp_path, file, "--config", str(config))
     assert code == 1, "the command exits before it answers"
     assert left.exists()
@@ -150,8 +157,7 @@ def test_a_model_that_only_the_history_names_is_not_opened(kind: str, tmp_path: 
     config = tmp_path / "config.toml"
     config.write_text("[run]\niterations = 2\nwarmup = 0\n[[backend]]\nname = 'a'\nembedded = 'llama.cpp'\n")
     backend = Backend(name="a", framework="a", embedded="llama.cpp")
-    code, stderr = resumed(tmp_path, history(tmp_path, str(config), backend, model=str(model)))
-    assert code == 2
+    stderr = refused(tmp_path, history(tmp_path, str(config), backend, model=str(model)))
     assert "[run]: model has changed since" in stderr
 
 
@@ -159,12 +165,15 @@ def test_commands_that_differ_from_the_config_are_not_run(tmp_path: Path) -> Non
     left, backend, _ = payload(tmp_path)
     config = tmp_path / "config.toml"
     config.write_text("[run]\niterations = 2\nwarmup = 0\n[[backend]]\nname = 'a'\nlaunch = ['true', '{port}']\n")
-    code, stderr = resumed(tmp_path, history(tmp_path, str(config), backend))
-    assert code == 2 and "launch has changed since" in stderr
+    stderr = refused(tmp_path, history(tmp_path, str(config), backend))
+    assert "launch has changed since" in stderr
     assert not left.exists()
 
 
-@pytest.mark.parametrize(("stored", "same"), [("id-***-x", True), ("***", True), ("x-***", False), ("a***", False)])
+@pytest.mark.parametrize(
+    ("stored", "same"),
+    [("id-***-x", True), pytest.param("***", True, marks=pytest.mark.slow), ("x-***", False), ("a***", False)],
+)
 def test_a_setting_that_an_older_version_redacted_is_still_the_same(tmp_path: Path, stored: str, same: bool) -> None:
     """Up to 0.1.0 every value from the environment was redacted in the plan; now only keys are."""
     text = "[run]\niterations = 2\nwarmup = 0\n[[backend]]\nname = 'a'\nurl = 'http://127.0.0.1:9'\n"

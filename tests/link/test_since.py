@@ -77,6 +77,7 @@ def test_other_results_than_those_that_were_received_are_sent_whole() -> None:
     assert rest_of(other, Since(iterations=-1, iteration=have.iteration)).skipped == 0
 
 
+@pytest.mark.slow
 async def test_a_reconnect_to_a_long_run_takes_few_bytes(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_path))
     run, machine = LongRun("1a2b3c4d", 5_000), machine_of(short_path, monkeypatch)

@@ -51,7 +51,12 @@ def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(
     "words",
-    [("show", "last~1"), ("history", "-n", "1"), ("history", "--json"), ("show", "last", "--label", "a b")],
+    [
+        ("show", "last", "--label", "a b"),
+        ("history", "--json"),
+        pytest.param(("show", "last~1"), marks=pytest.mark.slow),
+        pytest.param(("history", "-n", "1"), marks=pytest.mark.slow),
+    ],
 )
 def test_what_is_printed_there_is_printed_here(
     words: tuple[str, ...],
@@ -177,6 +182,7 @@ async def test_a_line_that_drops_before_the_run_is_here_is_said(
     await asyncio.to_thread(engine.detach)
 
 
+@pytest.mark.slow
 async def test_attach_with_no_run_and_with_two(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = machine_of(short_path, monkeypatch)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_path))

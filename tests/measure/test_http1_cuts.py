@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from llmtui.measure.http1 import MAX_HEAD_BYTES, ResponseReader
 from llmtui.wire import Delta, OllamaDialect, OpenAIDialect, WireError
+from tests.examples import examples
 from tests.wire.replay import FIXTURES, carries_tokens, cut, damaged
 
 RAW = {str(p.relative_to(FIXTURES)): p.read_bytes() for p in sorted(FIXTURES.rglob("*.response"))}
@@ -27,7 +28,7 @@ def http_told(pieces: list[bytes]) -> tuple[object, ...]:
     return reader.status, reader.headers, body, reader.complete, str(reader.error)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.sampled_from(sorted(RAW)), CUTS)
 def test_captured_answers_do_not_depend_on_cuts(name: str, at: list[int]) -> None:
     whole = http_told([RAW[name]])
@@ -36,7 +37,7 @@ def test_captured_answers_do_not_depend_on_cuts(name: str, at: list[int]) -> Non
     assert http_told(cut(RAW[name], at)) == whole
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.sampled_from(sorted(RAW)).flatmap(lambda name: damaged(RAW[name])) | st.binary(max_size=300), CUTS)
 def test_damaged_answers_raise_nothing(data: bytes, at: list[int]) -> None:
     """Nothing raises; an answer is complete or has an error; with neither head nor error there is no body."""
@@ -47,7 +48,7 @@ def test_damaged_answers_raise_nothing(data: bytes, at: list[int]) -> None:
         assert isinstance(headers, list) and sum(len(n) + len(v) for n, v in headers) <= MAX_HEAD_BYTES + len(data)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.sampled_from(sorted(n for n in RAW if "chat_stream" in n)), CUTS)
 def test_deltas_do_not_depend_on_cuts(name: str, at: list[int]) -> None:
     def deltas(pieces: list[bytes]) -> list[Delta] | str:

@@ -83,7 +83,9 @@ async def test_odd_answers_lead_to_the_chat(answer: Answer, tmp_path: Path) -> N
     assert settled.bring_up_s < 8.0
 
 
-@pytest.mark.parametrize("path", ["/health", "/v1/models", "/props", ""])
+@pytest.mark.parametrize(
+    "path", ["", *(pytest.param(path, marks=pytest.mark.slow) for path in ("/health", "/v1/models", "/props"))]
+)
 async def test_questions_that_hang_cost_their_budget_once(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

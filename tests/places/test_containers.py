@@ -73,6 +73,7 @@ def test_a_user_without_home_gets_the_default_race_and_words(tmp_path: Path) -> 
     assert done.returncode in (1, 2), done.stderr
 
 
+@pytest.mark.slow
 def test_a_user_without_home_runs_a_config(config: Path) -> None:
     done = without_home([*LLMTUI, "run"], config.parent, XDG_RUNTIME_DIR=str(config.parent))
     # Its config belongs to the user that this one is outside the namespace.
@@ -109,7 +110,7 @@ def runtime() -> Iterator[str]:
         yield folder
 
 
-@pytest.mark.parametrize("command", [["check"], ["run"]])
+@pytest.mark.parametrize("command", [pytest.param(["check"], marks=pytest.mark.slow), ["run"]])
 def test_read_only_root_with_a_runtime_folder(config: Path, command: list[str], runtime: str) -> None:
     """As with `docker run --read-only`: only XDG_RUNTIME_DIR can be written."""
     needs("--mount")

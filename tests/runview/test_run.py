@@ -30,6 +30,7 @@ from llmtui.stats.sorted_values import Sample
 from llmtui.stats.summary import P95_FROM, box, spread
 from tests import build
 from tests.build import iteration
+from tests.examples import examples
 from tests.stats.batch_summary import batch_summary
 
 PLAN = build.plan("a")
@@ -58,7 +59,7 @@ iterations = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(iterations, st.lists(st.integers(1, 3), min_size=61, max_size=61))
 def test_incremental_figures_equal_batch_figures(events: list[Iteration], attempts: list[int]) -> None:
     run_view = RunView(PLAN)
@@ -92,7 +93,7 @@ def test_incremental_figures_equal_batch_figures(events: list[Iteration], attemp
     assert (late.backends["a"].summary, late.backends["a"].previous) == (backend_view.summary, backend_view.previous)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=80))
 def test_spread_agrees_with_statistics(values: list[float]) -> None:
     it = spread(values)

@@ -120,7 +120,7 @@ async def test_an_exit_while_loading_has_the_reason(tmp_path: Path) -> None:
     assert error.log_tail == ["starting", "error: cannot load model: tensor 'x' is missing"]
 
 
-@pytest.mark.parametrize("mode", ["says", "silent"])
+@pytest.mark.parametrize("mode", [pytest.param("says", marks=pytest.mark.slow), "silent"])
 async def test_a_server_that_listens_elsewhere_is_reported_long_before_the_timeout(tmp_path: Path, mode: str) -> None:
     port = free_port()
     launch = program("serve", port, mode)

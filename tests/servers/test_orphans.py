@@ -47,7 +47,7 @@ def dead_mark() -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-@pytest.mark.parametrize("reaped", [True, False])
+@pytest.mark.parametrize("reaped", [pytest.param(True, marks=pytest.mark.slow), False])
 async def test_orphans_of_guard_and_engine_killed_together_are_swept(
     tmp_path: Path, roll: RollCall, reaped: bool
 ) -> None:

@@ -90,7 +90,7 @@ async def test_a_daemon_is_killed_and_reported(tmp_path: Path, roll: RollCall) -
         assert process.tail() == ["[llmtui: the command exited and left 1 processes behind; they are killed]"]
 
 
-@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("killed", [False, pytest.param(True, marks=pytest.mark.slow)])
 async def test_a_process_that_forks_on_sigterm_is_killed(tmp_path: Path, roll: RollCall, killed: bool) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.start(program("storm", roll.port, 300), grace_s=0.02)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from llmtui.stats.compare import compare, digits, rounds
 from llmtui.stats.correction import holm
 from llmtui.stats.ranks import group_shift, paired_shift, rank_sum_p, signed_rank_p
+from tests.examples import examples
 from tests.stats.build import BASE, backend_view
 
 #: Wilcoxon's p of SciPy 1.17 (method "exact"; above 60 "approx" with correction), Mann and Whitney's likewise.
@@ -35,7 +36,7 @@ def test_p_is_1_without_values_and_for_ties() -> None:
     assert rank_sum_p([1.0] * 40, [1.0] * 40) == 1.0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30), st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=9))
 def test_shifts_are_order_statistics_of_averages_and_differences(one: list[float], two: list[float]) -> None:
     averages = [(a + b) / 2 for a, b in itertools.combinations_with_replacement(one, 2)]

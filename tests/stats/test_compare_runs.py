@@ -216,7 +216,7 @@ def failures(in_a: int, of_a: int, in_b: int, of_b: int) -> Outcome:
     return msgspec.structs.replace(result, failed_a=in_a, tried_a=of_a, failed_b=in_b, tried_b=of_b, failing_p=p)
 
 
-@pytest.mark.parametrize("size", [6, 10, 17])
+@pytest.mark.parametrize("size", [6, 9, pytest.param(17, marks=pytest.mark.slow)])
 def test_failures_agree_with_fishers_exact_test(size: int) -> None:
     for in_a in range(size + 1):
         for in_b in range(size + 1):

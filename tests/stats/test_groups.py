@@ -119,8 +119,9 @@ def test_a_star_never_says_more_than_it_is(seed: int) -> None:
     assert all(name in verdict.line.partition("not comparable to")[2] for name in left_out)
 
 
-def test_equal_backends_of_a_group_seldom_have_a_star() -> None:
+@pytest.mark.parametrize(("races", "most"), [(20, 3), pytest.param(100, 9, marks=pytest.mark.slow)])
+def test_equal_backends_of_a_group_seldom_have_a_star(races: int, most: int) -> None:
     """A group is chosen by the work, which says nothing of the speed: the share of wrong stars stays below 5%."""
     equal = ONE_EARLY | dict.fromkeys(("llamafile", "mistral.rs"), (1.0, 64))
-    stars = sum(bool(race(equal, seed).verdict().fastest) for seed in range(100))
-    assert stars <= 9, "5 of 100 are expected at most, and more than 9 happen once in 30 times"
+    stars = sum(bool(race(equal, seed).verdict().fastest) for seed in range(races))
+    assert stars <= most, "5 of 100 are expected at most, and more than 9 happen once in 30 times"

@@ -25,11 +25,12 @@ def test_p_is_that_of_all_orders() -> None:
     assert p == pytest.approx(sum(exact) / len(exact), rel=0.35)
 
 
-def test_without_a_shift_one_is_named_at_most_as_often_as_said() -> None:
+@pytest.mark.parametrize(("series", "most"), [(80, 4), pytest.param(400, 10, marks=pytest.mark.slow)])
+def test_without_a_shift_one_is_named_at_most_as_often_as_said(series: int, most: int) -> None:
     rng = random.Random(3)
-    named = sum(bool(level_shifts([rng.gauss(5, 1) for _ in range(20)])) for _ in range(400))
-    # 4 are expected; 11 or more have a chance of 0.3%.
-    assert named <= 10
+    named = sum(bool(level_shifts([rng.gauss(5, 1) for _ in range(20)])) for _ in range(series))
+    # 4 of 400 are expected; 11 or more have a chance of 0.3%, as have 5 or more of 80.
+    assert named <= most
 
 
 def test_two_shifts_are_found_with_their_sizes() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtui.stats.selection import Averages, Differences
+from tests.examples import examples
 
 #: Kinds of noise: a function of a generator.
 NOISES: dict[str, Callable[[random.Random], float]] = {
@@ -53,7 +54,7 @@ def test_kth_difference(noise: str, m: int, n: int) -> None:
             assert picked.kth(k) == pytest.approx(differences[k - 1], rel=1e-12, abs=1e-15 * scale)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=78, max_size=110), st.data())
 def test_kth_of_any_values(values: list[float], data: st.DataObject) -> None:
     averages = sorted((a + b) / 2 for a, b in itertools.combinations_with_replacement(values, 2))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from llmtui.model import Iteration
 from llmtui.store import chunks
 from llmtui.store.rows import RANGES
+from tests.examples import examples
 from tests.store.any_iteration import iterations_of
 from tests.store.turns import BASE, requests
 
@@ -20,7 +21,7 @@ _SAMPLES = st.lists(iterations_of(BASE), min_size=1, max_size=5)
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(_SAMPLES)
 def test_requests_round_trip(samples: list[Iteration]) -> None:
     assert chunks.unpack(chunks.pack(samples), len(samples), BASE, RANGES) == samples

@@ -15,6 +15,7 @@ from llmtui.runview.run import RunView
 from llmtui.store.history import Store
 from llmtui.store.open import open_store
 from llmtui.store.rows import COLUMNS, iteration_values
+from tests.examples import examples
 from tests.store.any_iteration import iterations_of
 from tests.store.runs import MACHINE, failed, iteration, plan, state
 
@@ -26,7 +27,7 @@ def key(i: Iteration) -> tuple[Any, ...]:
     return i.backend, i.attempt, i.phase, i.iteration
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(_ITERATIONS, max_size=4, unique_by=key))
 def test_iterations_round_trip(iterations: list[Iteration]) -> None:
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "history.db")[0] as store:

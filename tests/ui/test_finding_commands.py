@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from textual.command import CommandPalette
 from textual.widgets import Input
@@ -64,9 +66,12 @@ async def test_the_palette_shows_keys_and_runs_what_was_found() -> None:
         await settle(pilot)
         assert isinstance(app.screen, CommandPalette)
         await pilot.press(*"ttft")
-        await pilot.pause(0.3)
-        await settle(pilot)
-        row = next(row for row in screen_text(app).split("\n") if BY_ID["metric"].help in row)
+        rows: list[str] = []
+        async with asyncio.timeout(30):
+            while not rows:  # the palette searches in a task of its own
+                await settle(pilot)
+                rows = [row for row in screen_text(app).split("\n") if BY_ID["metric"].help in row]
+        row = rows[0]
         assert row.split()[0] == "f5"
         await pilot.press("down", "enter")
         await settle(pilot)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtui.wire import Dialect, OllamaDialect, OpenAIDialect, WireError
+from tests.examples import examples
 from tests.wire.replay import bytewise, captured, carries_tokens, cut, fold, read, run
 
 HI = "Hi, welcome to my chat!"
@@ -170,7 +171,7 @@ def test_line_ends(name: str, dialect: Dialect, expected: dict[str, Any]) -> Non
     assert fold(run(dialect.parser(response.content_type), [crlf])) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from(CASES), st.lists(st.integers(0, 1_000_000), max_size=20))
 def test_random_cuts(case: tuple[str, Dialect, dict[str, Any]], at: list[int]) -> None:
     name, dialect, expected = case

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from llmtui.model import Backend
 from llmtui.wire import CustomDialect, Delta, Dialect, OllamaDialect, OpenAIDialect, TGIDialect, WireError
+from tests.examples import examples
 from tests.wire.replay import FIXTURES, bytewise, captured, cut, damaged, run
 
 CUSTOM = CustomDialect(Backend(name="c", answer="choices.0.delta.content"))
@@ -31,13 +32,13 @@ def outcome(dialect: Dialect, kind: str, pieces: Iterable[bytes]) -> list[Delta]
         return error.message
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.sampled_from(sorted(BODIES)), st.sampled_from(DIALECTS), st.sampled_from(KINDS), CUTS)
 def test_cuts_do_not_matter_to_any_parser(name: str, dialect: Dialect, kind: str, at: list[int]) -> None:
     assert outcome(dialect, kind, cut(BODIES[name], at)) == outcome(dialect, kind, [BODIES[name]])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.sampled_from(sorted(BODIES)).flatmap(lambda n: damaged(BODIES[n])),
     st.sampled_from(DIALECTS),
