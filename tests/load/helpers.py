@@ -123,7 +123,9 @@ async def run_slice(
     """Carry out a slice in a worker: this, the one that stands, or a new one. Return its samples by their numbers."""
     samples: list[Iteration] = []
     async with contextlib.AsyncExitStack() as stack:
-        running = process or STANDING.worker or await stack.enter_async_context(worker())
+        running = process if process is not None else STANDING.worker
+        if running is None:
+            running = await stack.enter_async_context(worker())
         done = await running.run(of, samples.extend, on_pulse)
     return sorted(samples, key=lambda sample: sample.request), done
 
