@@ -177,7 +177,8 @@ _RESULT_COLUMNS: tuple[Column[Result], ...] = (
     Column("created_utc", "When the run was created.", lambda r: r.plan.created_utc),
     Column(
         "own_error_p95_s",
-        "llmtui's own error of TTFT on this machine, from `llmtui accuracy`. Empty if it has not been measured.",
+        "llmtui's own error of TTFT on this machine, from `llmtui accuracy`. Empty if it has not been measured, or if "
+        "workers of a cluster sent the requests.",
         lambda r: r.own_error_p95_s,
     ),
     _interval_end("median", "low"),

@@ -32,10 +32,10 @@ def results_csv(run_view: RunView) -> str:
     """One row per backend, of its current attempt, in the order of the plan; in a load per level and backend,
     those of a level from the best to the worst.
 
-    `own_error_p95_s` is from the newest `llmtui accuracy` record of the run's machine, empty without one. Intervals
-    are at 95%. `first_request_s` is the latency of the cold server, a warm-up if the run has any.
-    `comparable_to_fastest` says whether `ratio_to_fastest` compares equal work. `void`, `warnings` and `notes` have
-    the codes of the checks on this backend or on all backends, and `evidence` has their texts and fixes.
+    `own_error_p95_s` is from the newest `llmtui accuracy` record of the run's machine, empty without one and with
+    workers of a cluster. Intervals are at 95%. `first_request_s` is the latency of the cold server, a warm-up if the
+    run has any. `comparable_to_fastest` says whether `ratio_to_fastest` compares equal work. `void`, `warnings` and
+    `notes` have the codes of the checks on this backend or on all backends, and `evidence` has their texts and fixes.
     """
     levels: list[Level | None] = [*run_view.levels_shown] or [None]
     return "".join(_table(RESULT_COLUMNS, (result for level in levels for result in results(run_view, level))))

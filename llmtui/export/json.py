@@ -33,6 +33,7 @@
     absent          the frameworks that were wanted and not on this machine: `framework`, `reason`, `remedy`
     others          other servers of this machine: `framework`, `url`, `models`
     accuracy        the newest record of `llmtui accuracy` on this machine (llmtui.model.accuracy), null without one
+                    and with workers of a cluster
     prompts         `[prompts]` with the `facts` of its file; only if requests have prompts of their own
     variants        only of a grid: by backend, which backend of the config it was made from (`of`), and its settings
 

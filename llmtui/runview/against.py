@@ -50,6 +50,10 @@ class Against:
             by = METRICS[metric].title
             return f"run {self.title} has no backend that is comparable by {by}; for the reason, try: {compare}"
         medians = f"the medians of {plural(count, 'backend')} in run {self.title}"
+        from llmtui.stats.sender_differences import sender_differences
+
+        others = any(sender_differences(side_of(self._view), side_of(run_view)))
+        medians += ", whose requests other workers sent" if others else ""
         return f"beside it: {medians}; the change between two runs may be the machine's: {compare} says what they show"
 
     def _comparable(self, run_view: RunView, metric: MetricKey) -> dict[str, float]:
@@ -73,4 +77,5 @@ def side_of(run_view: RunView) -> Side:
         plan.slo,
         plan.prompts,
         plan.imported,
+        plan.workers,
     )

@@ -301,9 +301,10 @@ class RunView:
     def own_error(self) -> Record | None:
         """Return the newest `llmtui accuracy` record of the run's machine, read once per machine.
 
-        None without one, and until the engine has reported its machine.
+        None without one, until the engine has reported its machine, and of a load that the workers of a cluster send:
+        this machine then measures nothing, and their turns have the own errors of the workers.
         """
-        if self.machine == Machine():
+        if self.machine == Machine() or (self.plan.workers.scheduler and self.plan.levels):
             return None
         if self._record is None or self._record[0] != self.machine:
             from llmtui.store.accuracy_record import newest

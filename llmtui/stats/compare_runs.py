@@ -19,6 +19,7 @@ import msgspec
 
 from llmtui.model import RESTING, Machine, RunConfig
 from llmtui.model.accuracy import Record
+from llmtui.stats.at_load import AtLoad
 from llmtui.stats.between import LEAST
 from llmtui.stats.between_runs import Judged, Runs
 from llmtui.stats.checks import Check, Entry, Leading, checks, leading_metric, own_error, severity
@@ -37,6 +38,7 @@ from llmtui.stats.run_differences import (
 )
 from llmtui.stats.run_outcomes import Across, Common, Difference, Outcome, with_failures
 from llmtui.stats.run_words import sentence, title
+from llmtui.stats.sender_differences import way_difference
 from llmtui.stats.summary import percentile
 from llmtui.stats.verdict import Contender
 
@@ -153,7 +155,8 @@ def across(
         told, relative = all(o.basis != "apart" for o in compared), any(o.others for o in compared)
         differences.append(_difference(turns_difference(a, b, told=told, relative=relative)))
     for pair, outcome in zip(checked, outcomes, strict=True):
-        differences += [_difference(c, pair) for c in (*pair.checks, *_own_error(pair, outcome.comparison, record))]
+        own = _own_error(pair, outcome.comparison, record, b.at)
+        differences += [_difference(c, pair) for c in (*pair.checks, *own)]
         if outcome.one_launch and outcome.shown:
             differences.append(_difference(launch_difference(), pair))
     # Checks on the machine appear once per pair: drop the copies.
@@ -229,6 +232,7 @@ def _checked(a: Side, b: Side, pair: tuple[str, str], general: Sequence[Check], 
     findings = checks(entries, config, machine, at=at, prompts=b.prompts, origin=origin)
     if a.run != b.run:
         findings = [*(c for c in findings if _applies(c, a, b, entries)), *setup_differences(*entries)]
+        findings += way_difference(*entries)
         if a.config.fresh_prompt and b.config.fresh_prompt:
             findings += fresh_line_difference(*entries)
         findings = [msgspec.structs.replace(c, todo="") if c.code in _CHANGED and c.sides else c for c in findings]
@@ -264,11 +268,11 @@ def _applies(check: Check, a: Side, b: Side, entries: Sequence[Entry]) -> bool:
     return check.code not in _OF_ONE_RUN
 
 
-def _own_error(pair: _Pair, comparison: Comparison | None, record: Record | None) -> list[Check]:
+def _own_error(pair: _Pair, comparison: Comparison | None, record: Record | None, at: AtLoad | None) -> list[Check]:
     if comparison is None:
         return []
     entries = [_entry(contender, name) for contender, name in zip(pair.contenders, pair.names, strict=True)]
-    return own_error(entries, [comparison], record)
+    return own_error(entries, [comparison], record, at)
 
 
 def _difference(check: Check, pair: _Pair | None = None) -> Difference:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from llmtui.model import NO_PROMPTS, Backend, Imported, Load, Machine, Prompts, RunConfig, Slo
+from llmtui.model import NO_PROMPTS, Backend, Imported, Load, Machine, Prompts, RunConfig, Slo, Workers
 from llmtui.model import Level as LoadLevel
 from llmtui.stats.at_load import AtLoad
 from llmtui.stats.checks import Check, Entry, Level, checks, severity
@@ -21,6 +21,7 @@ from llmtui.stats.checks.base import each, listed
 from llmtui.stats.checks.conditions import load_words
 from llmtui.stats.metrics import METRICS, MetricKey, needing
 from llmtui.stats.same_work import different_settings
+from llmtui.stats.sender_differences import sender_differences
 from llmtui.stats.verdict import Contender
 from llmtui.text import sanitize
 from llmtui.text.format import plural
@@ -60,6 +61,7 @@ class Side:
     slo: Slo = dataclasses.field(default_factory=Slo)
     prompts: Prompts = NO_PROMPTS
     imported: Imported | None = None
+    workers: Workers = dataclasses.field(default_factory=Workers)
 
     @property
     def at(self) -> AtLoad | None:
@@ -82,6 +84,7 @@ def general_differences(a: Side, b: Side) -> Iterator[Check]:
         spoiled = [key for key, metric in METRICS.items() if metric.of_objectives]
         yield _check("objectives", "void", "different objectives", "give both the same [slo]", spoils=spoiled)
     if not strange:
+        yield from sender_differences(a, b)
         yield from _machines(a.machine, b.machine)
         yield from _conditions(a, b)
     others = [n for n, contender in a.contenders.items() if contender.evidence.measured]

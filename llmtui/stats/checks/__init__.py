@@ -23,6 +23,7 @@ from llmtui.stats.checks import (
     loads,
     model,
     options,
+    own_errors,
     prompt,
     samples,
     stability,
@@ -142,7 +143,7 @@ _OF_OUR_OWN = frozenset(
         conditions.host,
         conditions.threads,
         samples.guesses,
-        samples.own_error,
+        own_errors.own_error,
         conditions.machine,
         conditions.disturbances,
     }
@@ -192,7 +193,7 @@ _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
     stability.outlying,
     stability.drift,
     samples.guesses,
-    samples.own_error,
+    own_errors.own_error,
     conditions.machine,
     conditions.disturbances,
     cpu_limit.cpu_limit,
@@ -248,7 +249,7 @@ def own_error(
     raced: Iterable[Raced], comparisons: Sequence[Comparison], record: Record | None, at: AtLoad | None = None
 ) -> list[Check]:
     """A check on comparisons, which themselves depend on the other checks."""
-    return list(samples.own_error(Race(_entries(raced), RunConfig(), Machine(), comparisons, record, at=at)))
+    return list(own_errors.own_error(Race(_entries(raced), RunConfig(), Machine(), comparisons, record, at=at)))
 
 
 def one_launch(raced: Iterable[Raced], comparisons: Sequence[Comparison], spreads: Sequence[PairSpread]) -> list[Check]:

@@ -11,6 +11,7 @@ from llmtui.model.turn import DRIFT_P, REQUESTS_A_STREAM
 from llmtui.stats.at_load import AtLoad
 from llmtui.stats.buckets import pooled
 from llmtui.stats.checks.base import VOID_SHARE, Check, Entry, Race, alike, each, listed, of
+from llmtui.stats.checks.own_errors import ttft_error_p95_s
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text.format import figure, percent_text, plural
 
@@ -188,10 +189,9 @@ def _bound_words(race: Race, entry: Entry) -> str:
         return f"{figure(late_s, 's')} late ({which}){when}"
     if busy := [turn.worker_cpu for turn in turns if turn.worker_cpu is not None and turn.worker_cpu > WORKER_CPU]:
         return f"{max(busy):.0%} of a core in {of(len(busy), len(turns), _TURN)}"
-    streams = race.at.streams(turns) if race.at is not None else 1
-    measured = race.record.level_for(streams=max(1, streams)) if race.record is not None else None
-    if measured is not None and ttft_s and measured.ttft_s.p95 > LATE_SHARE * ttft_s:
-        return f"own error {figure(measured.ttft_s.p95, 's')} (p95), of a TTFT of {figure(ttft_s, 's')}"
+    error_s = ttft_error_p95_s(race, turns)
+    if error_s is not None and ttft_s and error_s > LATE_SHARE * ttft_s:
+        return f"own error {figure(error_s, 's')} (p95), of a TTFT of {figure(ttft_s, 's')}"
     return ""
 
 

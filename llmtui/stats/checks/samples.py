@@ -1,28 +1,24 @@
-"""Are the samples good enough? Their number, failures, token counts, own error."""
+"""Are the samples good enough? Their number, failures, token counts."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from llmtui.model import RESTING
-from llmtui.model.accuracy import Level as AccuracyLevel
 from llmtui.model.plan import LEAST_LAUNCHES
 from llmtui.stats.checks.base import VOID_SHARE, Check, Entry, Race, each, listed, of
-from llmtui.stats.checks.evidence import RECENT, Thinned
-from llmtui.stats.compare import Comparison, rounds
+from llmtui.stats.checks.evidence import RECENT
+from llmtui.stats.compare import rounds
 from llmtui.stats.correction import LEVEL, least_p, rounds_to_decide
 from llmtui.stats.levels import level_of, level_of_attempt
-from llmtui.stats.metrics import METRICS, MetricKey, needing
+from llmtui.stats.metrics import needing
 from llmtui.text import sanitize
-from llmtui.text.format import figure, milliseconds, plural
+from llmtui.text.format import figure, plural
 
 #: Rank statistics give no 95% interval for fewer.
 FEWEST = 6
-#: Decided differences below this (a share, or s) may be llmtui's own error if that was never measured.
-SMALL_SHARE = 0.02
-SMALL_S = 0.002
 
 
 def few(race: Race) -> Iterator[Check]:
@@ -194,64 +190,3 @@ def guesses(race: Race) -> Iterator[Check]:
             "and note that latencies may be for different amounts of work",
             spoils=needing("token counts"),
         )
-
-
-def own_error(race: Race) -> Iterator[Check]:
-    """own-error: a shown difference is no larger than twice llmtui's own error."""
-    level = _own_errors(race)
-    if level is None:
-        yield from _error_unknown(race)
-        return
-    for pair, median, metrics in _shown(race):
-        metric = METRICS[pair.metric]
-        error = metric.own_error(level, metrics["ttft"].median)
-        difference = pair.ratio - 1 if metric.per else median * (pair.ratio - 1)
-        if error >= difference / 2:
-            shown, ours = (f"{v:.2%}" if metric.per else f"{milliseconds(v)} ms" for v in (difference, error))
-            yield Check(
-                code="own-error",
-                level="warning",
-                backends=[pair.faster, pair.slower],
-                text=f"{listed([pair.faster, pair.slower])} differ by {shown} of {metric.title}; "
-                f"llmtui's own error on this machine is up to {ours} (p99)",
-                todo="call it a tie, or run llmtui accuracy and measure again on an idle machine",
-                sides=[[pair.faster], [pair.slower]],
-            )
-
-
-def _own_errors(race: Race) -> AccuracyLevel | None:
-    """llmtui's own errors with as many streams as were under way, None if they were not measured."""
-    if race.record is None or race.at is None:
-        return race.record.at_one_stream() if race.record is not None else None
-    return race.record.level_for(streams=max([1, *(race.at.streams(e.evidence.turns) for e in race.sampled)]))
-
-
-def _error_unknown(race: Race) -> Iterator[Check]:
-    small = {}
-    for pair, median, _ in _shown(race):
-        difference = median * (pair.ratio - 1)
-        if pair.ratio - 1 < SMALL_SHARE:
-            small[pair] = f"{pair.ratio - 1:.2%}"
-        elif not METRICS[pair.metric].per and difference < SMALL_S:
-            small[pair] = f"{milliseconds(difference)} ms"
-    if small:
-        least = min(small, key=lambda pair: pair.ratio)
-        at = f" at {race.at.title}" if race.at is not None else ""
-        yield Check(
-            code="own-error",
-            level="note",
-            backends=list(dict.fromkeys(name for pair in small for name in (pair.faster, pair.slower))),
-            text=f"llmtui's own error on this machine{at} was never measured, and "
-            f"{listed([least.faster, least.slower])} differ by only {small[least]} of {METRICS[least.metric].title}",
-            todo="run llmtui accuracy on the idle machine",
-        )
-
-
-def _shown(race: Race) -> Iterator[tuple[Comparison, float, Mapping[MetricKey, Thinned]]]:
-    """The shown differences, each with the faster backend's median by that metric, and with all its metrics."""
-    metrics = {e.name: e.evidence.metrics for e in race.sampled}
-    for pair in race.comparisons:
-        if pair.decided and pair.faster in metrics:
-            median = metrics[pair.faster][pair.metric].median
-            if median is not None:
-                yield pair, median, metrics[pair.faster]
