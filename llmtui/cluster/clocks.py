@@ -45,6 +45,10 @@ class Offset(NamedTuple):
         """Return an instant of our clock by theirs."""
         return ours_ns + self.ahead_ns
 
+    def ours_s(self, theirs_s: float) -> float:
+        """Return an instant of their clock by ours, both in s."""
+        return theirs_s - self.ahead_ns / 1e9
+
 
 def offset_of(exchanges: Iterable[Exchange], *, same_clock: bool = False) -> Offset | None:
     """Return the offset by the fastest exchange; None if all were slower than `SLOWEST_S`.

@@ -232,6 +232,8 @@ class RemoteWorker:
             self._late = True
 
     def _checked(self, done: SliceDone) -> SliceDone:
+        if done.began_s:
+            done = msgspec.structs.replace(done, began_s=self.offset.ours_s(done.began_s))
         if not self._late or done.error is not None:
             return done
         message = f"worker {self.name} may have begun after the others: the line to it was slow"

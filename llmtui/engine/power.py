@@ -87,13 +87,24 @@ def with_power(
     return msgspec.structs.replace(iteration, power=power)
 
 
-def with_turn_power(backend_run: BackendRun, turn: Turn, recording: Recording, emit: Callable[[Note], None]) -> Turn:
-    """Return a turn with what its meters showed in its window."""
-    if turn.window_s is None or turn.window_from_s is None or turn.elapsed_s is None:
+def with_turn_power(
+    backend_run: BackendRun,
+    turn: Turn,
+    recording: Recording,
+    emit: Callable[[Note], None],
+    *,
+    began_s: float,
+    hidden: float = 0.0,
+) -> Turn:
+    """Return a turn, which began at `began_s` on the monotonic clock, with what its meters showed in its window.
+
+    Its rate of output tokens is without the share `hidden` of them that was computed and not sent; its energy is not.
+    """
+    if turn.window_s is None or turn.window_from_s is None or not began_s:
         return turn
-    begin_s = recording.ended_s - turn.elapsed_s + turn.window_from_s
+    begin_s = began_s + turn.window_from_s
     rate = turn.output_tokens_per_s
-    tokens = rate * turn.window_s if rate is not None else None
+    tokens = rate * turn.window_s / (1 - hidden) if rate is not None and hidden < 1 else None
     power = recording.power(tokens, (begin_s, begin_s + turn.window_s))
     _tell(backend_run, recording, "a window", turn.window_s, emit)
     return msgspec.structs.replace(turn, power=power)

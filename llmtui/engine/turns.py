@@ -99,7 +99,8 @@ async def take_turn(
             **figures.figures(done.window_from_s, done.window_to_s, done.windows),
         )
         if recording is not None:
-            turn = with_turn_power(backend_run, turn, recording, run.add_note)
+            hidden = figures.hidden_share
+            turn = with_turn_power(backend_run, turn, recording, run.add_note, began_s=done.began_s, hidden=hidden)
         if done.error:
             turn = msgspec.structs.replace(turn, error=done.error)
         await run.add_turn(turn)

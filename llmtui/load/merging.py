@@ -60,6 +60,7 @@ def merged(of: Sequence[SliceDone], *, same_window: bool) -> SliceDone:
         workers=len(of),
         busiest_cpu_s=max((done.cpu_s for done in of), default=0.0),
         windows=windows,
+        began_s=min((done.began_s for done in of if done.began_s), default=0.0),
     )
 
 

@@ -142,6 +142,8 @@ class SliceDone(Message, frozen=True, tag="done"):
     many conversations ended since their history would not have fitted into the context. `error` is why the
     slice ended early or must not be compared: of kind "stopped" if the server is not at fault.
 
+    It began at `began_s` on the monotonic clock of this machine, 0 if it did not begin.
+
     `counted` requests of the window have ended. Of several `workers`, `cpu_s` is the sum and `busiest_cpu_s` the most
     that one of them used, and `windows` has the window of each by its number, from 1 on. `by_worker` has figures of
     each worker of a cluster.
@@ -160,6 +162,7 @@ class SliceDone(Message, frozen=True, tag="done"):
     busiest_cpu_s: float = 0.0
     windows: dict[int, tuple[float, float]] = {}
     by_worker: list[WorkerFigures] = []
+    began_s: float = 0.0
 
 
 #: What a worker says about the course of its slice, when there are several.

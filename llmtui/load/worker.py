@@ -157,6 +157,7 @@ class Worker:
                 talks_full=sender.talks_full,
                 counted=course.counted,
                 error=error or sender.failure or stall_failure(stalled_s),
+                began_s=self._began,
             )
         )
 

@@ -47,6 +47,7 @@ class TurnFigures:
         self._durations: dict[Quantity, Durations] = {quantity: Durations() for quantity in get_args(Quantity)}
         self._server = {name: Durations() for name in _SERVER}
         self._counts = {name: Counts() for name in _COUNTS}
+        self._output_tokens = self._hidden_tokens = 0
         self._sources: Counter[TokenSource] = Counter()
         self._stamps: Counter[Any] = Counter()
         self._outcomes: Counter[str] = Counter()
@@ -67,6 +68,11 @@ class TurnFigures:
         self._answers = Answers()
         self._talks = Talks()
         self._probes: Counter[str] = Counter()
+
+    @property
+    def hidden_share(self) -> float:
+        """The share of the output tokens in the window that the server counted and did not send."""
+        return min(1.0, self._hidden_tokens / self._output_tokens) if self._output_tokens else 0.0
 
     def pulse(self, at_s: float, in_flight: int, worker: int = 0) -> None:
         """Note how many requests a worker counts as under way, `at_s` after the turn began."""
@@ -138,6 +144,8 @@ class TurnFigures:
         for name, counts in self._counts.items():
             if (count := getattr(sample, name)) is not None:
                 counts.add(count)
+        self._output_tokens += sample.output_tokens or 0
+        self._hidden_tokens += sample.hidden_tokens
         if sample.token_source is not None:
             self._sources[sample.token_source] += 1
         if sample.stamp is not None:

@@ -16,7 +16,7 @@ import pytest
 from llmtui.engine import power as engine_power
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import Target
-from llmtui.engine.power import begin_power, with_power
+from llmtui.engine.power import begin_power, with_power, with_turn_power
 from llmtui.engine.recorder import Recorder
 from llmtui.engine.run import Run
 from llmtui.engine.watch import meter_thread
@@ -26,7 +26,7 @@ from llmtui.engine.watch.power import Idle, PowerWatch, Recording
 from llmtui.engine.watch.rapl import rapl_meters
 from llmtui.model import AnyEvent, Backend, Note
 from llmtui.servers.server_processes import ServerProcesses
-from tests import build
+from tests import build, loads
 from tests import power_trees as trees
 
 
@@ -133,6 +133,26 @@ def test_the_window_of_a_turn() -> None:
     assert power is not None
     assert power.seconds == pytest.approx(0.2)
     assert power.joules == pytest.approx(60.0, rel=0.01)
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.5])
+@pytest.mark.parametrize("hidden", [0.0, 0.75])
+def test_the_energy_of_a_turn_is_that_of_its_window_however_late_its_end_was_heard(
+    late_s: float, hidden: float
+) -> None:
+    """Regression: a cluster hears of the end late, and 16% of the energy of a window of 2 s was missing.
+
+    The server takes 100 W for 2.2 s, and 20 W afterwards. Of the tokens that it computes it sends 100 per second.
+    """
+    recording = Recording([Steady("card", 100.0)], [Idle(20.0, 0.0, 0.001)])
+    times = [1000.0 + 0.1 * n for n in range(40)]
+    recording._thread.readings = [[Reading(at, joules=20 * (at - 1000) + 80 * min(at - 1000, 2.2)) for at in times]]
+    recording._began_s, recording.ended_s = 1000.0, 1002.2 + late_s
+    [backend] = run_of("a", print).backends
+    turn = loads.turn("a", 1, window_from_s=0.1, window_s=2.0, elapsed_s=2.2, output_tokens_per_s=100.0)
+    turn = with_turn_power(backend, turn, recording, print, began_s=1000.0, hidden=hidden)
+    assert turn.power is not None and turn.power.joules == pytest.approx(200.0)
+    assert turn.power.joules_per_token == pytest.approx(200.0 / (200.0 / (1 - hidden)))
 
 
 def test_an_answer_too_short_for_the_readings_has_no_energy() -> None:

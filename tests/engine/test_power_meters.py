@@ -125,6 +125,30 @@ def test_a_graphics_unit_in_a_processor_is_no_card(tmp_path: Path) -> None:
     assert sysfs_meters(tmp_path) == []
 
 
+def test_a_graphics_unit_of_amd_in_a_processor_tells_the_power_of_the_socket(tmp_path: Path) -> None:
+    """Regression: the same socket was counted by the package's counter too, so that all energies doubled."""
+    trees.amd(tmp_path, files={"hwmon/hwmon3/in0_label": "vddgfx\n", "hwmon/hwmon3/in1_label": "vddnb\n"})
+    trees.amd(tmp_path, 1, "0000:83:00.0", files={"hwmon/hwmon3/in0_label": "vddgfx\n"})
+    trees.rapl_zone(tmp_path, "intel-rapl:0", "package-0", 1)
+    assert [meter.name for meter in find_meters(tmp_path).meters] == ["AMD Radeon RX 7900 XTX (card1)", "package-0"]
+
+
+def test_an_accelerator_of_amd_that_shares_its_socket_with_cores(tmp_path: Path) -> None:
+    """MI300A, which has no voltage of its own: the driver of compute says that cores are in the same node."""
+    trees.amd(tmp_path, 0, "0000:01:00.0")
+    trees.amd(tmp_path, 1, "0000:83:00.0")
+    node = "cpu_cores_count {}\nsimd_count {}\nlocation_id {}\ndomain 0\n"
+    nodes = "sys/class/kfd/kfd/topology/nodes"
+    trees.write(
+        tmp_path,
+        {
+            f"{nodes}/{n}/properties": node.format(*of)
+            for n, of in enumerate([(24, 912, 0x0100), (24, 0, 0), (0, 384, 0x8300)])
+        },
+    )
+    assert [meter.name for meter in sysfs_meters(tmp_path)] == ["AMD Radeon RX 7900 XTX (card1)"]
+
+
 def test_a_card_vanishes_and_comes_back(tmp_path: Path) -> None:
     device = trees.amd(tmp_path)
     [meter] = sysfs_meters(tmp_path)

@@ -133,6 +133,9 @@ def test_tokens_that_are_not_counted_or_not_sent() -> None:
     whole = sample(3, "window", 0.0, [2.0], output_tokens=30, arrivals_ns=[], arrival_tokens=[])
     late = sample(4, "window", 0.0, [20.0], output_tokens=30, arrivals_ns=[], arrival_tokens=[])
     assert figures([uncounted, hidden, whole, late], 0.0, 10.0).output_tokens_per_s == pytest.approx((3 + 3 + 30) / 10)
+    made = TurnFigures(CLOSED)
+    made.add([uncounted, hidden, whole, late])
+    assert made.hidden_share == pytest.approx(100 / 163), "of those that are counted"
 
 
 def test_server_that_loads_its_model_meanwhile() -> None:

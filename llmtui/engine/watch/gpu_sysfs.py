@@ -43,8 +43,13 @@ class SysfsCard:
 
     @property
     def measures(self) -> bool:
-        """Whether it tells power or energy. A graphics unit in the processor does not: its package has it."""
+        """Whether it tells power or energy."""
         return self._energy is not None or self._power is not None
+
+    def in_processor(self, sockets: Collection[str]) -> bool:
+        """Whether it is a part of a processor: one of `sockets` by its address, or it has the voltage of a socket."""
+        labels = self._device.glob("hwmon/hwmon*/in[01]_label")
+        return self._address in sockets or any(_text(label) == "vddnb" for label in labels)
 
     def read(self) -> Reading | None:
         """Read it. A sleeping card is not woken up."""
@@ -76,18 +81,20 @@ class SysfsCard:
 
 
 def sysfs_meters(root: Path) -> list[Meter]:
-    """Return the AMD and Intel cards below `root` that tell their power or energy."""
+    """Return the AMD and Intel cards below `root` that tell their power or energy.
+
+    A graphics unit in the processor is left out: what it tells is the power of the whole socket (amdgpu since Renoir,
+    and MI300A), which the meter of the processor has.
+    """
     meters: list[Meter] = []
+    sockets = _in_sockets(root)
     for card in sorted((root / "sys/class/drm").iterdir()):
         if not _CARD.fullmatch(card.name):
             continue
-        try:
-            vendor = (card / "device/vendor").read_text("ascii", "replace").strip()
-        except OSError:
-            continue
+        vendor = _text(card / "device/vendor")
         if vendor in (_AMD, _INTEL):
             meter = SysfsCard(card, _name(card, "AMD" if vendor == _AMD else "Intel"), root / "proc")
-            if meter.measures:
+            if meter.measures and not meter.in_processor(sockets):
                 meters.append(meter)
     return meters
 
@@ -98,6 +105,25 @@ def _name(card: Path, maker: str) -> str:
     except OSError:
         product = ""
     return f"{product or maker} ({card.name})"
+
+
+def _in_sockets(root: Path) -> set[str]:
+    """The addresses of graphics units that share a node with the cores of a processor, by the driver of compute."""
+    found = set()
+    for node in root.glob("sys/class/kfd/kfd/topology/nodes/*/properties"):
+        lines = (line.split() for line in _text(node).splitlines())
+        values = {words[0]: int(words[1]) for words in lines if len(words) == 2 and words[1].isdecimal()}
+        if values.get("cpu_cores_count") and values.get("simd_count"):
+            place = values.get("location_id", 0)
+            found.add(f"{values.get('domain', 0):04x}:{place >> 8 & 0xFF:02x}:{place >> 3 & 0x1F:02x}.{place & 7}")
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("ascii", "replace").strip()
+    except OSError:
+        return ""
 
 
 def _first(found: Iterable[Path]) -> Path | None:
