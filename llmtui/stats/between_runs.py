@@ -59,12 +59,27 @@ class Runs:
         plain = {key: own.get(key, both and _undecided(both)) for key, both in noise.items()}
         keys = in_turns([*self.a, *self.b], self.metric)
         found = relative_changes(keys, [key for key in keys if key in self.same], self._relative, self.level)
+        related = {key: of for key, of in found.items() if not self._told_alone(key, of, own)}
         judged = {}
         for key, both in plain.items():
-            of = found.get(key)
+            of = related.get(key)
             spread = self._spread(key, of.others if of is not None else ()) if both is not None else None
             judged[key] = Judged(both, both if of is None else of.comparison, of, spread.n if spread is not None else 0)
-        return judged, self._common(found, noise, own)
+        return judged, self._common(related, len(found), noise, own)
+
+    def _told_alone(self, key: int, of: Relative, own: Mapping[int, Comparison]) -> bool:
+        """Whether a backend's own change tells more than the shown one relative to others, which may be the others'.
+
+        So it does of two backends compared with each other, if it went the same way; and of any backend, if the others
+        are shown to have gone the other way. Where the others are the reference by their setup, theirs is the machine.
+        """
+        if of.comparison is None or not of.comparison.decided or not {key, *of.others} <= own.keys():
+            return False
+        slower = of.comparison.slower
+        if of.mutual and _went(own[key], slower):
+            return True
+        by_setup = key not in self.same and any(other in self.same for other in of.others)
+        return not by_setup and all(own[k].decided and not _went(own[k], slower) for k in of.others)
 
     def _within(self) -> dict[int, Comparison | None]:
         """The newest runs of both sides, compared as if nothing but the noise within them differed."""
@@ -108,18 +123,23 @@ class Runs:
         return [(run, set(in_turns([run], self.metric))) for run in self.earlier]
 
     def _common(
-        self, found: Mapping[int, Relative], noise: Mapping[int, Comparison | None], own: Mapping[int, Comparison]
+        self,
+        found: Mapping[int, Relative],
+        total: int,
+        noise: Mapping[int, Comparison | None],
+        own: Mapping[int, Comparison],
     ) -> list[Common]:
         keys = sorted({other for relative in found.values() for other in relative.others})
         within = {key: both for key in keys if (both := noise[key]) is not None}
         if not within:
             return []
-        compared = [own.get(key, both) if self.several else both for key, both in within.items()]
+        known = all(key in own for key in within)
+        # "All are slower" is shown if each one is, which needs no correction (intersection-union, Berger 1982).
+        each = known and _all_moved([own[key] for key in within])
+        compared = [own[key] for key in within] if known and self.several else list(within.values())
         ratios = [c.ratio if c.slower == SIDES[1] else 1 / c.ratio for c in compared]
-        real = self._real(keys, own)
-        clear = real is True or all(c.bounded and c.low > 1 for c in within.values())
-        one_way = len({ratio > 1 for ratio in ratios}) == 1
-        shown = "" if not (clear and one_way) else "slower" if ratios[0] > 1 else "faster"
+        shown = "" if not _all_moved(compared) else "slower" if ratios[0] > 1 else "faster"
+        real = each or self._differ(keys) if known else None
         names = [self.names[key] for key in keys]
         return [
             Common(
@@ -129,20 +149,30 @@ class Runs:
                 high=max(ratios),
                 shown=shown,
                 real=real,
-                sentence=common_sentence(names, len(found), ratios, shown, real),
+                sentence=common_sentence(names, total, ratios, shown, real),
             )
         ]
 
-    def _real(self, keys: Sequence[int], own: Mapping[int, Comparison]) -> bool | None:
-        """Whether what these have in common is more than such runs differ; None if that is not known."""
-        if self.several:
-            a, b = ([self._mean(run, keys) for run in side] for side in (self.a, self.b))
-            change = Change(self.metric, self.level, a, b)
-            return change.comparison(change.whole.p, 1).decided
-        return all(own[key].decided for key in keys) if all(key in own for key in keys) else None
+    def _differ(self, keys: Sequence[int]) -> bool:
+        """Whether these together differ by more than such runs do, which only several runs of each side show."""
+        if not self.several:
+            return False
+        a, b = ([self._mean(run, keys) for run in side] for side in (self.a, self.b))
+        change = Change(self.metric, self.level, a, b)
+        return change.comparison(change.whole.p, 1).decided
 
     def _mean(self, run: OfRun, keys: Sequence[int]) -> list[float]:
         return [statistics.fmean(statistics.median(logs(run[key], self.metric)) for key in keys)]
+
+
+def _went(own: Comparison, slower: str) -> bool:
+    """Whether a backend's own change is shown, with the same side as the slower one."""
+    return own.decided and own.slower == slower
+
+
+def _all_moved(changes: Sequence[Comparison]) -> bool:
+    """Whether the interval of each of them excludes 1, all on the same side."""
+    return all(c.bounded and c.low > 1 for c in changes) and len({c.slower for c in changes}) == 1
 
 
 def _undecided(both: Comparison) -> Comparison:

@@ -151,9 +151,11 @@ def across(
     ]
     differences = [_difference(c) for c in general]
     if not one_run:
-        compared = [o for o in outcomes if o.comparison is not None or o.reference]
-        told, relative = all(o.basis != "apart" for o in compared), any(o.others for o in compared)
-        differences.append(_difference(turns_difference(a, b, told=told, relative=relative)))
+        compared = [o.comparison for o in outcomes if o.comparison is not None]
+        told, relative = all(c.basis != "apart" for c in compared), any(o.others for o in outcomes)
+        # Without a ratio there is no difference that a change of the machine may explain.
+        if compared:
+            differences.append(_difference(turns_difference(a, b, told=told, relative=relative)))
     for pair, outcome in zip(checked, outcomes, strict=True):
         own = _own_error(pair, outcome.comparison, record, b.at)
         differences += [_difference(c, pair) for c in (*pair.checks, *own)]

@@ -26,9 +26,9 @@ class Outcome(Struct, frozen=True):
     `plain` compares the samples of the two runs as they are. `comparison` is what can be decided. It is the same within
     one run. Between runs its basis is "runs", and it is relative to the backends `others` if there are any (then
     `mutual` says that it may be the other one that changed), or it stands on several runs of each side, or on the
-    spread between `earlier` runs. Else its basis is "apart", and nothing is decided. `reference`: the others are
-    compared with this backend, and it has no comparison of its own. `sentence` is plain text: the result, or why there
-    is none.
+    spread between `earlier` runs, also where these show that it was the others that changed. Else its basis is "apart",
+    and nothing is decided. `reference`: the others are compared with this backend, and it has no comparison of its own.
+    `sentence` is plain text: the result, or why there is none.
 
     `failed_*` of the `tried_*` measured iterations gave no sample; if a backend gave up, its remaining iterations count
     as failed. `one_launch`: llmtui launched the server once in each run, and nothing tells how much launches differ.
@@ -114,8 +114,9 @@ class Common(Struct, frozen=True):
     """What the backends have in common with which the others are compared.
 
     `ratio` is the geometric mean of their slowdowns, `low` and `high` are the least and the greatest. `shown` is
-    "slower" or "faster" if all of them are, beyond the noise within the runs; else "". `real` says whether that is more
-    than runs alike differ, None if the runs cannot tell it from a change of the machine.
+    "slower" or "faster" if each of them is: by the interval over several runs of each side, or else beyond the noise
+    within the runs. `real` says whether it is more than runs alike differ (if nothing is shown, their mean), None if
+    the runs cannot tell it from a change of the machine.
     """
 
     backends: list[str]

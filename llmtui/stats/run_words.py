@@ -45,7 +45,8 @@ def common_sentence(backends: Sequence[str], total: int, ratios: Sequence[float]
     start = f"{who} {size} {'slower' if mean > 1 else 'faster'} in B{average}"
     if real is None:
         return f"{start}: that {'looks like' if shown else 'may be'} the machine"
-    return f"{start}: {'that is more than such runs differ' if real else 'such runs differ as much'}"
+    only = "" if shown or len(names) == 1 else ", but not shown of each of them"
+    return f"{start}: {f'that is more than such runs differ{only}' if real else 'such runs differ as much'}"
 
 
 def _result(outcome: Outcome, contenders: tuple[Contender, Contender], head: str) -> str:

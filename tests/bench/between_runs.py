@@ -33,6 +33,7 @@ _SETUPS: tuple[tuple[int, dict[str, int]], ...] = (
     (1, {"history": 10}),
     (1, {"history": 20}),
     (1, {"runs": 5}),
+    (2, {"runs": 5}),
     (3, {"runs": 5}),
 )
 

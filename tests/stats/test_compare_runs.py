@@ -241,3 +241,9 @@ def test_zeros_are_not_reported_as_missing_samples() -> None:
     (x,) = result.outcomes
     assert x.sentence == "x: nothing to compare by ITL: 12 samples of B are 0" and x.comparison is None
     assert gate(result, 5) == ([], [x.sentence])
+
+
+def test_runs_that_are_not_comparable_have_no_interval_to_speak_of() -> None:
+    a = side("a", {"x": 1.0}, state={"model": "qwen2.5-0.5b"})
+    result = compared(a, side("b", {"x": 1.0}, state={"model": "llama-3.2-1b"}))
+    assert "not-interleaved" not in differences(result)

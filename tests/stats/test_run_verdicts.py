@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from llmtui.stats.gate import gate
 from llmtui.stats.relative import relative_changes
 from llmtui.stats.run_changes import Change
 from llmtui.stats.run_differences import Side
-from llmtui.stats.run_outcomes import Outcome
+from llmtui.stats.run_outcomes import Across, Outcome
 from tests.stats.sides import compared, differences, side
 
 
@@ -115,6 +116,67 @@ def test_several_runs_of_each_side_are_the_samples() -> None:
     before, after = several("c", 1.0, 5), several("d", 1.0, 4)
     (x,) = compared(before[-1], after[-1], before=before[:-1], after=after[:-1]).outcomes
     assert x.shown == "" and "x: no clear change (5 and 4 runs would reveal one of " in x.sentence
+
+
+def sides_of(factors: dict[str, float], count: int = 5, wander: float = 0.005) -> tuple[list[Side], list[Side]]:
+    """Runs before and after, in which the backends take `factors` times as long."""
+    rng = random.Random(str(factors))
+
+    def runs(word: str, medians: dict[str, float]) -> list[Side]:
+        return [wandered(f"{word}{n}", medians, math.exp(rng.gauss(0, wander))) for n in range(count)]
+
+    return runs("a", dict.fromkeys(factors, 1.0)), runs("b", factors)
+
+
+def compared_sides(factors: dict[str, float], **more: Any) -> Across:
+    befores, afters = sides_of(factors, **more)
+    return compared(befores[-1], afters[-1], before=befores[:-1], after=afters[:-1])
+
+
+def test_several_runs_show_which_of_two_backends_changed() -> None:
+    result = compared_sides({"x": 1.12, "y": 1.0})
+    x, y = result.outcomes
+    assert (x.shown, y.shown, x.others, y.others, x.mutual) == ("slower", "", [], [], False)
+    assert x.sentence.startswith("x: B takes 1.1") and " as long as A (95% over 5 runs each: " in x.sentence
+    assert y.sentence.startswith("y: no clear change (5 runs each would reveal one of ")
+    assert not result.common, "they have nothing in common"
+    broken, silent = gate(result, 5)
+    assert (broken, silent) == ([x.sentence], []), "the gate fails once, for the one that changed"
+
+
+def test_of_two_backends_that_changed_unequally_each_is_told_alone() -> None:
+    result = compared_sides({"x": 1.12, "y": 1.04})
+    assert [(o.shown, o.others) for o in result.outcomes] == [("slower", []), ("slower", [])]
+    result = compared_sides({"x": 1.1, "y": 0.9})
+    assert [(o.shown, o.others) for o in result.outcomes] == [("slower", []), ("faster", [])]
+
+
+def test_the_one_that_stayed_is_not_faster_than_those_that_changed() -> None:
+    result = compared_sides({"x": 1.12, "y": 1.12, "z": 1.0})
+    x, y, z = result.outcomes
+    assert (x.shown, y.shown, z.shown, z.others) == ("", "", "", [])
+    (common,) = result.common
+    assert common.backends == ["x", "y"] and common.real and common.shown == "slower"
+    assert gate(result, 5)[0] == [common.sentence]
+
+
+def test_where_runs_differ_as_much_two_backends_do_not_show_which_one_changed() -> None:
+    x, y = compared_sides({"x": 1.1, "y": 1.0}, wander=0.2).outcomes
+    assert (x.shown, y.shown, x.mutual, y.mutual) == ("slower", "faster", True, True)
+
+
+def test_all_are_slower_only_if_each_of_them_is_shown_to_be() -> None:
+    """One of three is undecided by its own runs, and their mean is not."""
+    speeds = {"x": (1.0,) * 4, "y": (1.0,) * 4, "z": (0.9, 1.1, 0.9, 1.1)}
+    befores = [side(f"a{n}", {name: of[n] for name, of in speeds.items()}) for n in range(4)]
+    afters = [side(f"b{n}", {name: 1.06 * of[3 - n] for name, of in speeds.items()}) for n in range(4)]
+    result = compared(befores[-1], afters[-1], before=befores[:-1], after=afters[:-1])
+    assert [o.shown for o in result.outcomes] == ["", "", ""]
+    (common,) = result.common
+    assert (
+        common.shown == "" and common.sentence.startswith("all 3 backends are ") and " on average: " in common.sentence
+    )
+    assert gate(result, 5)[0] == [] and gate(result, 5)[1][-1] == common.sentence
 
 
 def test_the_spread_between_earlier_runs_widens_the_interval() -> None:
