@@ -21,7 +21,7 @@ from llmtui.config.loads import MAX_LEVELS, MAX_RATE, MAX_STREAMS
 from llmtui.config.schema import MAX_BACKENDS
 from llmtui.imports.benchmark import Benchmark, LoadOf, Request, Totals
 from llmtui.imports.files import Read
-from llmtui.imports.reading import ImportRefused
+from llmtui.imports.reading import TOO_LARGE, ImportRefused
 from llmtui.model import (
     Backend,
     BackendState,
@@ -68,7 +68,14 @@ def runs_of(reads: Sequence[Read], usual_utc: dict[Path, str]) -> list[WholeRun]
         of = entry.load
         kind = (of.arrival, of.burstiness, of.cap) if of.rate else ()
         groups.setdefault((entry.benchmark.tool, kind), []).append(entry)
-    return [_run(entries, usual_utc) for entries in groups.values()]
+    return [_checked(entries, usual_utc) for entries in groups.values()]
+
+
+def _checked(entries: list[_Entry], usual_utc: dict[Path, str]) -> WholeRun:
+    try:
+        return _run(entries, usual_utc)
+    except OverflowError:
+        raise ImportRefused(entries[0].path, TOO_LARGE) from None
 
 
 def _run(entries: list[_Entry], usual_utc: dict[Path, str]) -> WholeRun:

@@ -11,7 +11,7 @@ import msgspec
 
 from llmtui.imports import aiperf, guidellm, hyperfine, vllm
 from llmtui.imports.benchmark import Benchmark
-from llmtui.imports.reading import MAX_REQUESTS, ImportRefused, decode, lines_of, read_bytes
+from llmtui.imports.reading import MAX_REQUESTS, TOO_LARGE, ImportRefused, decode, lines_of, read_bytes
 from llmtui.text import sanitize
 
 KNOWN = (
@@ -52,7 +52,10 @@ def read_files(files: Sequence[Named]) -> tuple[list[Read], list[str]]:
         summary = aiperf.summary_beside(file.path)
         if summary is not None and summary.absolute() in given:
             continue  # read with its summary
-        benchmarks, more = read_file(file.path)
+        try:
+            benchmarks, more = read_file(file.path)
+        except OverflowError:
+            raise ImportRefused(file.path, TOO_LARGE) from None
         found.append(Read(file, benchmarks))
         count += sum(len(benchmark.requests) for benchmark in benchmarks)
         if count > MAX_REQUESTS:

@@ -136,12 +136,12 @@ def read(path: Path, data: bytes) -> tuple[list[Benchmark], list[str]]:
         each = decode(path, raw, _Benchmark, f"{field}.")
         load = _load(each)
         if isinstance(load, str):
-            remarks.append(f"{path.name}: {field} is left out: {load}")
+            remarks.append(f"{field} is left out: {load}")
             continue
         found.append(_benchmark(path, field, report, each, load))
     if not found:
         raise ImportRefused(path, remarks[0] if remarks else "benchmarks: is empty, so there is nothing to import")
-    return found, remarks
+    return found, [f"{path.name}: {remark}" for remark in remarks]
 
 
 def _benchmark(path: Path, field: str, report: _Report, of: _Benchmark, load: LoadOf) -> Benchmark:

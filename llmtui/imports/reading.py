@@ -22,11 +22,15 @@ MAX_S = 1e7
 MAX_TOKENS = 10**9
 #: The most requests of all files together.
 MAX_REQUESTS = 2_000_000
+#: Of what no float, or no date, can hold.
+TOO_LARGE = "a number in it is too large"
 #: How deep a name may lie: AIPerf's models are {"items": [{"name": ...}]}.
 _DEEP = 4
+_NO_NUMBER = re.compile(rb"NaN|-?Infinity")
 _MALFORMED_AT = re.compile(r"\(byte (\d+)\)")
 _FIELD = re.compile(r" - at `(?:key in )?\$?\.?([^`]*)`")
 _TYPE = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`)?")
+_TOO_LARGE = "Number out of range"
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")
 _WORDS = {
     "int": "a whole number",
@@ -83,9 +87,13 @@ def decode(path: Path, data: bytes | msgspec.Raw, kind: type[_T], where: str = "
     try:
         return msgspec.json.decode(data, type=kind, strict=True)
     except msgspec.ValidationError as error:
-        raise ImportRefused(path, f"{where}{field_words(str(error))}") from None
+        words = field_words(str(error))
+        # `where` is a field itself if the whole of it is wrong.
+        place = f"{where[:-1]}: " if where.endswith(".") and words.startswith("expected") else where
+        raise ImportRefused(path, f"{place}{words}") from None
     except msgspec.DecodeError as error:
-        raise ImportRefused(path, f"{where}{_syntax_words(bytes(data), str(error))}") from None
+        in_line = where.startswith("line")
+        raise ImportRefused(path, f"{where}{_syntax_words(bytes(data), str(error), in_line=in_line)}") from None
     except RecursionError:
         raise ImportRefused(path, f"{where}is nested too deeply") from None
     except UnicodeDecodeError:
@@ -99,14 +107,16 @@ def field_words(message: str) -> str:
     if (missing := _MISSING.search(message)) is not None:
         return f"{field + ': ' if field else ''}{missing[1]} is missing"
     found = _TYPE.search(message)
-    words = message.split(" - at ")[0]
+    field = field.replace("[...]", " of a field")
+    words = "a number is too large" if _TOO_LARGE in message else message.split(" - at ")[0]
     if found is not None:
         got = f", not {_WORDS.get(found[2], found[2])}" if found[2] else ""
         words = f"expected {_WORDS.get(found[1], found[1])}{got}"
     return f"{field}: {words}" if field else words
 
 
-def _syntax_words(data: bytes, message: str) -> str:
+def _syntax_words(data: bytes, message: str, *, in_line: bool = False) -> str:
+    """What is wrong with JSON, and where. `in_line`: it is one line of a file, which is named before."""
     place = _MALFORMED_AT.search(message)
     if "truncated" in message:
         return "is cut off: the JSON does not end"
@@ -115,15 +125,17 @@ def _syntax_words(data: bytes, message: str) -> str:
     before = data[: int(place[1])]
     line = before.count(b"\n") + 1
     column = len(before) - (before.rfind(b"\n") + 1) + 1
-    return f"line {line}, column {column}: is not JSON"
+    at = f"column {column}" if in_line else f"line {line}, column {column}"
+    word = _NO_NUMBER.match(data, int(place[1]))
+    return f"{at}: {word[0].decode()} is no number in JSON" if word else f"{at}: is not JSON"
 
 
 def duration_s(path: Path, field: str, value: float | None, scale: float = 1.0) -> float | None:
     """A duration in s, which `scale` makes of `value`. Raises ImportRefused if it cannot be one."""
     if value is None:
         return None
-    if not 0 <= value * scale <= MAX_S:
-        raise ImportRefused(path, f"{field}: {value:g} is not a duration")
+    if not 0 <= value <= MAX_S / scale:
+        raise ImportRefused(path, f"{field}: {_shown(value)} is not a duration")
     return value * scale
 
 
@@ -132,8 +144,16 @@ def tokens(path: Path, field: str, value: float | None) -> int | None:
     if value is None:
         return None
     if not 0 <= value <= MAX_TOKENS:
-        raise ImportRefused(path, f"{field}: {value:g} is not a number of tokens")
+        raise ImportRefused(path, f"{field}: {_shown(value)} is not a number of tokens")
     return round(value)
+
+
+def _shown(value: float) -> str:
+    """A number in a few characters: a whole one may be larger than any float."""
+    try:
+        return f"{value:g}"
+    except OverflowError:
+        return "a number of more than 300 digits"
 
 
 def utc(seconds: float | None) -> str:

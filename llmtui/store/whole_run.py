@@ -9,10 +9,13 @@ from typing import NamedTuple
 import msgspec
 
 from llmtui.model import BackendState, Iteration, Machine, Plan, Turn
+from llmtui.model.errors import UsageError
 from llmtui.store import engines, run_names, turns
 from llmtui.store.history import Store
+from llmtui.store.read_run import read_run
 from llmtui.store.rows import COLUMNS, iteration_values
 from llmtui.store.turn_rows import chunks_of
+from llmtui.text import sanitize
 from llmtui.text.times import now_text
 
 _ITERATION = f"INSERT INTO iterations ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
@@ -36,12 +39,18 @@ class WholeRun(NamedTuple):
 def write_whole_runs(store: Store, runs: Iterable[WholeRun], *, llmtui: str, label: str = "") -> None:
     """Write imported runs with a label, of an unknown machine and as imported now. `llmtui` is the version that does.
 
-    Raises StoreError, and UsageError if the label is reserved; then nothing is written.
+    Raises StoreError, and UsageError if the label is reserved, or if a run could not be read again, as a figure is out
+    of its range; then nothing is written.
     """
     label, now = run_names.label_of(label), now_text()
     with store._writing() as connection:  # no other module of this package has a transaction of several runs
         for run in runs:
-            _write(connection, run, llmtui, label, now)
+            try:
+                _write(connection, run, llmtui, label, now)
+                read_run(connection, connection.execute("SELECT * FROM runs WHERE id = ?", (run.plan.run,)).fetchone())
+            except (ValueError, OverflowError) as error:
+                files = ", ".join(run.plan.imported.files) if run.plan.imported is not None else run.plan.run
+                raise UsageError(sanitize(f"{files}: cannot be stored: {error}", 600)) from None
 
 
 def _write(connection: sqlite3.Connection, run: WholeRun, llmtui: str, label: str, now: str) -> None:
