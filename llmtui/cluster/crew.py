@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections import Counter
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from llmtui.cluster.differences import Differences
 from llmtui.cluster.figures import Figures
 from llmtui.cluster.line import Line, LineError
 from llmtui.cluster.remote_worker import RemoteWorker
+from llmtui.cluster.sharing import disturbed, together
 from llmtui.cluster.versions import mismatches
 from llmtui.load.crew import Crew
 from llmtui.load.dealing import most_workers
@@ -27,14 +29,15 @@ HINT = "see: llmtui explain cluster"
 
 
 class ClusterCrew(Crew):
-    """Carries out one slice after the other. It connects in `begin`, or with the first one. `note` tells the user
-    something."""
+    """Carries out one slice after the other, of the run with the id `run`. It connects in `begin`, or with the first
+    one. `note` tells the user something."""
 
     #: A far start is set ahead, in s: each worker has to hear of it before.
     begin_after_s = 1.0
 
-    def __init__(self, workers: Workers, redact: Redactor, note: Callable[[Note], None]) -> None:
+    def __init__(self, workers: Workers, redact: Redactor, note: Callable[[Note], None], run: str = "") -> None:
         super().__init__()
+        self._run = run or secrets.token_hex(4)
         self._settings = workers
         self._redact = redact
         self._note = note
@@ -91,6 +94,7 @@ class ClusterCrew(Crew):
             by_worker = figures.of(members, of)
             self.halted = msgspec.structs.replace(self.halted, by_worker=by_worker)
         self._say_lost()
+        self._say_others()
         if done.error is None:
             errors_s = {each.name: each.own_error_s or 0.0 for each in by_worker}
             for text in self._differences.add(
@@ -124,7 +128,7 @@ class ClusterCrew(Crew):
         found = await line.workers()
         most = self._settings.count if isinstance(self._settings.count, int) else len(found)
         unfit = await line.unfit(list(found)[:most])
-        self._all = [RemoteWorker(line, at, self._redact, unfit.get(at, "")) for at in list(found)[:most]]
+        self._all = [RemoteWorker(line, at, self._run, self._redact, unfit.get(at, "")) for at in list(found)[:most]]
 
     async def _look(self) -> None:
         """Start the task on each worker, unless it runs there."""
@@ -159,12 +163,11 @@ class ClusterCrew(Crew):
             self._note(Note(text=text, level="warning"))
 
     def _say_others(self) -> None:
-        """Say which workers measure for another run, too: when that begins."""
-        names = [worker.name for worker in self._left() if worker.others]
-        if names and not self._shared:
-            text = f"another run measures on {', '.join(names)} too: the two disturb each other"
-            self._note(Note(text=text, level="warning"))
-        self._shared = bool(names)
+        """Say on the machines of which workers another run measures, too: when that begins."""
+        note = disturbed(self._left())
+        if note is not None and not self._shared:
+            self._note(note)
+        self._shared = note is not None
 
     def _say_ways(self, of: Slice, members: list[RemoteWorker]) -> None:
         """Say once for each server how far the workers are from it, and first who they are."""
@@ -174,6 +177,8 @@ class ClusterCrew(Crew):
             names = ", ".join(member.name for member in members)
             text = f"{plural(len(members), 'worker')} of {self._settings.scheduler}: {names}{within}"
             self._note(Note(text=text))
+            for note in together(members):
+                self._note(note)
         if (server := urlsplit(of.url).netloc) not in self._servers:
             self._servers.add(server)
             ways = ", ".join(f"{1000 * (m.survey.connect_s(of.url) or 0.0):.2f} ms from {m.name}" for m in members)

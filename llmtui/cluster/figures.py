@@ -41,6 +41,7 @@ class Figures:
                 connect_s=member.survey.connect_s(of.url),
                 clock_within_s=member.offset.bound_ns / 1e9,
                 own_error_s=member.survey.own_error_s(of.level, len(members)),
+                others=member.others,
             )
             for number, member in _numbered(members)
         ]

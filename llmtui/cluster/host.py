@@ -7,6 +7,7 @@ collections would otherwise be in the figures.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import subprocess
@@ -20,12 +21,15 @@ import msgspec
 from llmtui.cluster.messages import Answer, Carry, End, Fetch, Tell
 from llmtui.cluster.sealing import SealError, unsealed
 from llmtui.cluster.spool import Spool
+from llmtui.load.marks import Mark
 from llmtui.load.messages import Batch, Frames, FromWorker, SliceDone, frame
 from llmtui.load.process import EXIT_S, SILENT_S
 from llmtui.model import Failure, Struct
 from llmtui.model.redacting import redacted
 from llmtui.text import Redactor
 
+#: A run counts as measuring until this long after a turn, in s: the next one follows.
+QUIET_S = 5.0
 #: The process ends if the engine says nothing for this long, in s: it asks several times a second.
 ALONE_S = 30.0
 _CHECK_S = 1.0
@@ -47,10 +51,13 @@ _kind = msgspec.msgpack.Decoder(_Kind).decode
 class Host:
     """Holds one measuring process at a time. `run` takes a thread; the other methods answer the engine meanwhile.
 
-    `wanted` returns whether the task is still wanted; `name` is how messages call this machine.
+    `wanted` returns whether the task is still wanted; `name` is how messages call this machine. `run` is the id of the
+    run.
     """
 
-    def __init__(self, name: str, wanted: Callable[[], bool], folder: str | None = None) -> None:
+    def __init__(self, name: str, wanted: Callable[[], bool], folder: str | None = None, run: str = "") -> None:
+        self.run_id = run
+        self._mark = Mark(run)
         self._name = name
         self._wanted = wanted
         self._commands: queue.SimpleQueue[Carry | Tell | End] = queue.SimpleQueue()
@@ -62,6 +69,12 @@ class Host:
         self._secrets: list[bytes] = []
         self._redact = Redactor([])
         self._heard_s = self._reported_s = time.monotonic()
+        self._measured_s = -math.inf
+
+    @property
+    def measures(self) -> bool:
+        """Whether a turn is under way, or has just ended."""
+        return bool(self._open) or time.monotonic() - self._measured_s < QUIET_S
 
     def command(self, ask: Carry | Tell | End) -> Answer:
         """Let `run` carry this out."""
@@ -80,6 +93,9 @@ class Host:
         """Carry out commands until one ends the task, or its engine is gone. Return why it ended."""
         try:
             while True:
+                if self._open:
+                    self._measured_s = time.monotonic()
+                self._mark.set(self.measures)
                 try:
                     command = self._commands.get(timeout=_CHECK_S)
                 except queue.Empty:
@@ -96,6 +112,7 @@ class Host:
                         return "the run ended"
         finally:
             self._end_child()
+            self._mark.set(False)
             with self._lock, contextlib.suppress(OSError):
                 self._spool.close()
 

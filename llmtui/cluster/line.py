@@ -149,9 +149,9 @@ class Line:
         """Whether the scheduler was lost, and Dask has given up."""
         return self._client is None or self._client.status in ("closing", "closed")
 
-    def hold(self, address: str, token: str) -> Any:
-        """Start the task on a worker, and on no other one. Return its future."""
-        terms = encode(Terms(token=token, version=llmtui.__version__))
+    def hold(self, address: str, token: str, run: str) -> Any:
+        """Start the task of a run on a worker, and on no other one. Return its future."""
+        terms = encode(Terms(token=token, version=llmtui.__version__, run=run))
         return self._client.submit(
             hold, terms, key=key_of(token), workers=[address], allow_other_workers=False, pure=False, retries=0
         )

@@ -12,10 +12,11 @@ OPERATION = "llmtui"
 
 
 class Terms(Struct, frozen=True):
-    """What a task is started with: its name, and the version of llmtui that starts it."""
+    """What a task is started with: its name, the version of llmtui that starts it, and the id of the run."""
 
     token: str
     version: str
+    run: str = ""
 
 
 class Sealed(Struct, frozen=True):
@@ -95,8 +96,8 @@ class Answer(Struct, frozen=True):
 
     Times are in ns on the monotonic clock of the other machine. `boot` and `network` say which machine and which
     network it is, "" where the system does not say. `rtts_s` are the times of connections, and `unreached` is why
-    there are none. `others` counts the tasks of other runs on the same Dask worker. `own_error_s` is a p95 in s, None
-    if it is unknown.
+    there are none. `others` counts the other runs that measure on the same machine, which has `cores`, 0 if that is
+    unknown. `own_error_s` is a p95 in s, None if it is unknown.
     """
 
     received_ns: int = 0
@@ -109,6 +110,7 @@ class Answer(Struct, frozen=True):
     unreached: str = ""
     frames: list[Kept] = []
     others: int = 0
+    cores: int = 0
     own_error_s: float | None = None
 
 

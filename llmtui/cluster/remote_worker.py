@@ -39,9 +39,9 @@ _decode = msgspec.msgpack.Decoder(FromWorker).decode
 
 
 class RemoteWorker:
-    """One worker of a Dask scheduler. `redact` knows the keys of the run."""
+    """One worker of a Dask scheduler, for a run with this id. `redact` knows the keys of the run."""
 
-    def __init__(self, line: Line, address: str, redact: Redactor, lost: str = "") -> None:
+    def __init__(self, line: Line, address: str, run: str, redact: Redactor, lost: str = "") -> None:
         self.address = address
         #: Its host by its own word, and how messages call it.
         self.host = self.name = urlsplit(address).hostname or address
@@ -49,13 +49,17 @@ class RemoteWorker:
         self.halted = SliceDone(halted=True)
         #: Why it cannot be used any more; "" while it can.
         self.lost = lost
-        #: How many other runs measured by the same Dask worker when it was asked last.
+        #: How many other runs measured on its machine when it was asked last, at both ends of a turn.
         self.others = 0
+        #: The id of its machine since that was started, "" if unknown, and the cores of that, 0 if unknown.
+        self.boot, self.cores = "", 0
         #: What is known of it before a turn.
         self.survey = Survey(self._ask)
         self._line = line
+        self._run = run
         self._redact = redact
-        self._token = ""
+        #: The name of its task, and of an earlier one that did not end when it should.
+        self._token = self._given_up = ""
         self._future: Any = None
         self._same_machine = self._same_network = False
         self._number = self._acknowledged = 0
@@ -122,7 +126,7 @@ class RemoteWorker:
             finally:
                 if not following.done():
                     following.cancel()
-                    self._token = ""  # the next slice gets a new task
+                    self._token, self._given_up = "", self._token  # the next slice gets a new task
             if following.done() and not following.cancelled() and following.exception() is None:
                 self.halted = msgspec.structs.replace(following.result(), halted=True)
             raise
@@ -132,6 +136,7 @@ class RemoteWorker:
         if self._keeping is not None:
             self._keeping.cancel()
         future, self._future = self._future, None
+        await self._end_given_up()
         if self._token and not self.lost:
             with contextlib.suppress(LineError):
                 await self._line.ask(self.address, self._token, End())
@@ -147,10 +152,11 @@ class RemoteWorker:
         if self._token and (again := await self._ask(Greet())) is not None:
             self.others = again.others
             return
+        await self._end_given_up()
         self._token = secrets.token_hex(6)
         self._number = self._acknowledged = 0
         self.survey.forget_clock()
-        self._future = self._line.hold(self.address, self._token)
+        self._future = self._line.hold(self.address, self._token, self._run)
         until = time.monotonic() + START_S
         while (greeting := await self._ask(Greet())) is None:
             if self._future.status == "error":
@@ -161,11 +167,18 @@ class RemoteWorker:
                 raise LineError(f"it did not start within {START_S:g} s: another run or task uses its thread")
             await asyncio.sleep(0.05)
         self.host = self.name = greeting.host[:_MOST_HOST] or self.host
-        self.others = greeting.others
+        self.boot, self.cores, self.others = greeting.boot, greeting.cores, greeting.others
         self._same_machine = bool(boot()) and greeting.boot == boot()
         self._same_network = self._same_machine and greeting.network == network()
         if self._keeping is None:
             self._keeping = asyncio.create_task(self._keep())
+
+    async def _end_given_up(self) -> None:
+        """End an earlier task of this run: it holds the thread of the Dask worker, and may still send requests."""
+        given_up, self._given_up = self._given_up, ""
+        if given_up and not self.lost:
+            with contextlib.suppress(LineError):
+                await self._line.ask(self.address, given_up, End())
 
     async def _keep(self) -> None:
         while True:
@@ -208,6 +221,8 @@ class RemoteWorker:
                         on_samples(message.samples)
                     elif isinstance(message, SliceDone):
                         await self._ask(Fetch(self._acknowledged))
+                        if (end := await self._ask(Greet())) is not None:
+                            self.others = max(self.others, end.others)
                         return self._checked(message)
                     elif isinstance(message, Pulse):
                         on_pulse(message)

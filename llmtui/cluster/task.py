@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import socket
 import time
 from typing import Any
@@ -32,6 +33,7 @@ from llmtui.cluster.messages import (
 )
 from llmtui.cluster.this_machine import boot, connect_times, network, own_error_s
 from llmtui.cluster.versions import other_llmtui
+from llmtui.load.marks import marked_runs
 
 #: The tasks on this Dask worker, by their tokens.
 _hosts: dict[str, Host] = {}
@@ -45,7 +47,11 @@ def hold(terms: bytes) -> str:
     if given.version != llmtui.__version__:
         raise RuntimeError(other_llmtui(llmtui.__version__, given.version))
     worker = get_worker()
-    host = Host(socket.gethostname(), functools.partial(_wanted, worker, given.token), worker.local_directory)
+    for earlier in list(_hosts.values()):
+        if earlier.run_id == given.run:  # the engine has given it up
+            earlier.command(End())
+    wanted = functools.partial(_wanted, worker, given.token)
+    host = Host(socket.gethostname(), wanted, worker.local_directory, given.run)
     _hosts[given.token] = host
     worker.handlers[OPERATION] = answer
     try:
@@ -70,7 +76,8 @@ async def answer(token: str, data: bytes) -> bytes:
                 host=socket.gethostname(),
                 boot=boot(),
                 network=network(),
-                others=len(_hosts) - 1,
+                others=len(await asyncio.to_thread(_other_runs, host.run_id)),
+                cores=os.cpu_count() or 0,
             )
         case Reach():
             given = await _reach(ask)
@@ -81,6 +88,11 @@ async def answer(token: str, data: bytes) -> bytes:
         case Carry() | Tell() | End():
             given = host.command(ask)
     return encode(given)
+
+
+def _other_runs(run: str) -> set[str]:
+    """Return the other runs that measure on this machine: by this Dask worker, by others, or from here."""
+    return ({host.run_id for host in list(_hosts.values()) if host.measures} | marked_runs()) - {run}
 
 
 async def _reach(ask: Reach) -> Answer:

@@ -62,4 +62,4 @@ def _cluster(run: Run) -> ClusterCrew:
     # Dask is heavy, and only here with the extra.
     from llmtui.cluster.crew import ClusterCrew
 
-    return ClusterCrew(run.plan.workers, redactor(run.plan), run.add_note)
+    return ClusterCrew(run.plan.workers, redactor(run.plan), run.add_note, run.plan.run)

@@ -30,6 +30,7 @@ from llmtui.engine.slots import slots_note
 from llmtui.engine.turns import take_turn
 from llmtui.engine.watch.clock_drift import ClockDrift
 from llmtui.engine.watch.server_usage import sample_servers
+from llmtui.load.marks import Mark
 from llmtui.model import RESTING, AnyEvent, Failure, Note
 
 
@@ -41,6 +42,8 @@ class Coordinator:
         self._control = control
         self._workers = RunWorkers(run)
         self._own_pids = lambda: [*own_pids(), *self._workers.crew.pids]
+        #: For runs whose Dask workers are on this machine. Those of a cluster have marks of their own.
+        self._mark = Mark(run.plan.run)
         self._load_notes = LoadNotes(run)
         self._search = Search(run)
         self._clock_drift = ClockDrift()
@@ -66,6 +69,7 @@ class Coordinator:
                 elif run.paused or not (self._search.add_probe() or self._control.rounds.add_round()):
                     await self._wait()
         finally:
+            self._mark.set(False)
             sampler.cancel()
             run.close()
             await asyncio.gather(
@@ -160,6 +164,7 @@ class Coordinator:
 
     async def _wait(self) -> None:
         """Nothing to do, or paused: wait for a command."""
+        self._mark.set(False)
         if not self._run.paused:
             self._run.finish()
         self._run.emit_run()
@@ -173,6 +178,7 @@ class Coordinator:
         agree_on_role(run, backend_run)
         if not await calibrate(run, backend_run, backend_run.queue[0]):
             return
+        self._mark.set(not run.plan.workers.scheduler)
         job = backend_run.begin_iteration(time.monotonic(), run.next_seq())
         run.set_state(backend_run, state="warmup" if job.phase == "warmup" else "running")
         run.emit_run()

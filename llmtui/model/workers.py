@@ -33,7 +33,8 @@ class WorkerFigures(Struct, frozen=True):
     `requests` of it are in the window, and `ttft_s` is the median of the good ones. `connect_s` is how long the fastest
     of five TCP connections from there to the server took, measured once in a run. Its clock is known to within
     `clock_within_s`. `own_error_s` is the p95 of the error of a TTFT by the record of `llmtui accuracy` on that
-    machine at this load, None without such a record.
+    machine at this load, None without such a record. `others` are the other runs that measured on that machine at the
+    beginning or the end of the turn.
     """
 
     worker: int
@@ -43,3 +44,4 @@ class WorkerFigures(Struct, frozen=True):
     connect_s: float | None = None
     clock_within_s: float = 0.0
     own_error_s: float | None = None
+    others: int = 0

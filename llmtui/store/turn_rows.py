@@ -40,6 +40,7 @@ _MAX_NAME = 300
 _WORKER: dict[str, tuple[float, float]] = {
     "worker": (0, MAX_LEVEL),
     "requests": (0, RANGES["turn"][1]),
+    "others": (0, RANGES["turn"][1]),
     **dict.fromkeys(("ttft_s", "connect_s", "clock_within_s", "own_error_s"), RANGES["latency_s"]),
 }
 _CHECKED = tuple(name for name in RANGES if name not in chunks.OF_TURN and name in chunks.DEFAULTS)

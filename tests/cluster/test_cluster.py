@@ -45,8 +45,10 @@ async def test_two_workers_send_a_turn_together_as_one_would(cluster: Dask) -> N
             assert min(late) >= 0.0
             assert [process.pid for process in cluster.measuring()] == [process.pid for process in measuring]
             assert of.notes[0].startswith("2 workers of tls://127.0.0.1:")
-            assert of.notes[1].startswith("a: a connection takes ")
-            assert of.notes[2].startswith(f"the own error of {unknown} at this load is unknown") and len(of.notes) == 3
+            names = ", ".join(each.name for each in done.by_worker)
+            assert of.notes[1].startswith(f"2 workers ({names}) are on one machine")
+            assert of.notes[2].startswith("a: a connection takes ")
+            assert of.notes[3].startswith(f"the own error of {unknown} at this load is unknown") and len(of.notes) == 4
         await gone(measuring)
 
 

@@ -25,7 +25,7 @@ Fields = dict[str, Any] | Callable[[int], dict[str, Any]]
 
 #: The checks on the machine, not on backends.
 OF_THE_MACHINE = frozenset(
-    {"busy-machine", "governor", "disturbed", "steal", "cpu-limit", "swap", "throttled", "unseen"}
+    {"busy-machine", "governor", "disturbed", "steal", "cpu-limit", "other-run", "swap", "throttled", "unseen"}
 )
 MACHINE = build.machine(cpu="Some CPU", cores=8, governor="performance", load_1m=0.3)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from llmtui.model import Load
+from llmtui.model import Load, WorkerFigures
 from llmtui.stats.buckets import Buckets
 from tests.loads import CLOSED, OPEN, Fields
 
@@ -29,6 +29,11 @@ def late(seconds: float, stalled: int = 0) -> dict[str, Any]:
 def drifts(turns: int) -> Callable[[int, int], dict[str, Any]]:
     """In this many of the turns TPOT rises by 8%."""
     return lambda k, _: {"drift": 0.08, "drift_p": 0.01} if k <= turns else {"drift": 0.01, "drift_p": 0.3}
+
+
+def workers(*others: int) -> list[WorkerFigures]:
+    """Workers on whose machines this many other runs measured."""
+    return [WorkerFigures(worker=n, name=f"node{n}", others=each) for n, each in enumerate(others, 1)]
 
 
 BEYOND = {"backlog": [14, 27, 40], "beyond_capacity": True}
@@ -65,6 +70,7 @@ PROVOKED: list[tuple[str, str, Fields, dict[str, Any], Load, str]] = [
     ("not-streamed", "warning", {"events_per_piece": 16.0}, {}, CLOSED, "a 16"),
     ("answers-differ", "note", {"text": "the same as never"}, {}, CLOSED, "in 10 of 10 rounds"),
     ("prompt-tokens", "void", {"prompt_tokens": 92}, {}, CLOSED, "a 92, b 46"),
+    ("other-run", "warning", {"by_worker": workers(0, 1)}, {}, CLOSED, "the same machine as node2: a 10 of 10 turns;"),
 ]  # fmt: skip
 SILENT: list[tuple[str, Fields, dict[str, Any], Load]] = [
     ("open-loop", {}, {}, CLOSED),
@@ -97,4 +103,5 @@ SILENT: list[tuple[str, Fields, dict[str, Any], Load]] = [
     ("output-tokens", {"output_tokens_mean": 63.8}, {}, CLOSED),
     # They are answers to different requests.
     ("answers-differ", {"text": "another one", "text_of": 18}, {}, CLOSED),
+    ("other-run", {"by_worker": workers(0, 0)}, {}, CLOSED),
 ]

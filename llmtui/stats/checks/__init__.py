@@ -23,6 +23,7 @@ from llmtui.stats.checks import (
     loads,
     model,
     options,
+    other_runs,
     own_errors,
     prompt,
     samples,
@@ -113,6 +114,7 @@ CODES: dict[str, str] = {
     "disturbed": "other programs were busy, by enough to change the comparison",
     "steal": "the hypervisor took CPU away, by enough to change the comparison",
     "cpu-limit": "the CPU limit of a container (its cgroup) held processes back during iterations",
+    "other-run": "another run of llmtui measured on the same machines",
     "swap": "the machine swapped during iterations",
     "throttled": "heat throttled the processor during iterations",
     "unseen": "this system does not show everything that llmtui watches",
@@ -197,6 +199,7 @@ _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
     conditions.machine,
     conditions.disturbances,
     cpu_limit.cpu_limit,
+    other_runs.shared_machines,
     unseen.unseen,
 )
 
