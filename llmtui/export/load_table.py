@@ -112,6 +112,8 @@ _COLUMNS = (
     _Column(_RATIO, 1, lambda r: r.standing.figure),
     _Column("interval", 9, lambda r: r.standing.span),
 )
+#: Percentiles of the metric whose median is in a column before them.
+_FURTHER = ("p95", "p99")
 #: Columns of rates, which have no unit in their heading but that of their title.
 _NO_UNIT = frozenset({"output tok/s", "requests/s", "goodput", "in flight", ENERGY.column})
 
@@ -135,6 +137,7 @@ def load_rows(run_view: RunView) -> list[LoadRow]:
 def load_columns(rows: Sequence[LoadRow]) -> list[FilledColumn]:
     """All columns with their cells, without those that are empty. Text in them is not sanitized yet."""
     filled = list[FilledColumn]()
+    scale = scale_of([], "s")
     for column in _COLUMNS:
         rank = column.rank
         if column.figure is None:
@@ -148,7 +151,8 @@ def load_columns(rows: Sequence[LoadRow]) -> list[FilledColumn]:
             values = [column.figure(row) for row in rows]
             if rank and not any(value is not None for value in values):
                 continue
-            scale = scale_of(values, column.kind)
+            # The percentiles of one metric stand side by side: they have one unit.
+            scale = scale_of(values, column.kind, scale.unit if column.title in _FURTHER else None)
             cells = lined_up([scale.text(value) for value in values])
             heading = column.title if column.title in _NO_UNIT else f"{column.title} {scale.unit}"
         filled.append(FilledColumn(column.title, heading, rank, cells, column.text))
@@ -170,6 +174,10 @@ def load_remarks(run_view: RunView) -> list[str]:
             if figures.turns + figures.partial and short > 0:
                 of = plural(state.planned, "round")
                 remarks.append(f"{shown} at {level.title}: {figures.turns} of {of}; partial turns are not compared")
+            first, whole = figures.ttft, figures.latency
+            if first is not None and whole is not None and first.n < whole.n:
+                of = f"{first.n} of {plural(whole.n, 'request')}"
+                remarks.append(f"{shown} at {level.title}: TTFT is that of {of}; the other answers came in one piece")
             if figures.unsuccessful:
                 remarks.append(f"{shown} at {level.title}: {_unsuccessful(figures)}{_last_error(backend_view, level)}")
     return remarks

@@ -18,6 +18,7 @@ from llmtui.export.table import summary_table
 from llmtui.model import Load, Slo
 from llmtui.runview.objective_words import attained_text
 from llmtui.runview.run import RunView
+from llmtui.stats.durations import Durations
 from tests.loads import raced, turn
 
 COLUMNS = [
@@ -114,3 +115,16 @@ def test_markdown_has_each_percentile_of_its_own() -> None:
 )
 def test_a_share_says_all_and_none_only_of_all_and_none(share: float | None, text: str) -> None:
     assert attained_text(share) == text
+
+
+def test_percentiles_of_one_metric_have_one_unit_and_answers_without_a_first_token_are_named() -> None:
+    """Regression: "latency p50 ms | p95 s", and a TTFT of 354 requests was said to be that of 360."""
+    latencies, firsts = Durations(), Durations()
+    latencies.add([*[0.0958] * 36, *[0.15] * 4])
+    firsts.add([0.02] * 36)
+    buckets = {"latency": latencies.buckets.encoded(), "ttft": firsts.buckets.encoded()}
+    run = raced({"a": 1.0}, load=Load(concurrency=[4], requests=40), rounds=2, fields={"a": {"buckets": buckets}})
+    text = summary_table(run, 200)
+    (heading,) = (line for line in text.splitlines() if "latency p50" in line)
+    assert "latency p50 ms  p95 ms" in heading
+    assert "a at 4 streams: TTFT is that of 72 of 80 requests; the other answers came in one piece" in text
