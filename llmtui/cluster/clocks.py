@@ -14,6 +14,8 @@ PINGS = 20
 SLOWEST_S = 0.05
 #: The offset is measured again after this long.
 AGAIN_S = 30.0
+#: Two clocks that are both slewed by NTP, by 500 ppm at most each, drift apart by this share of the time.
+MOST_DRIFT = 0.001
 
 
 class Exchange(NamedTuple):

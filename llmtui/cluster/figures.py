@@ -39,7 +39,7 @@ class Figures:
                 requests=self._requests[number],
                 ttft_s=statistics.median(ttfts_s) if (ttfts_s := self._ttfts_s[number]) else None,
                 connect_s=member.survey.connect_s(of.url),
-                clock_within_s=member.offset.bound_ns / 1e9,
+                clock_within_s=member.survey.clock_within_s,
                 own_error_s=member.survey.own_error_s(of.level, len(members)),
                 others=member.others,
             )

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
-from llmtui.cluster.clocks import AGAIN_S, PINGS, Exchange, Offset, offset_of
+from llmtui.cluster.clocks import AGAIN_S, MOST_DRIFT, PINGS, Exchange, Offset, offset_of
 from llmtui.cluster.messages import Answer, AnyAsk, Certify, Ping, Reach
 from llmtui.model import Failure, Level
 
@@ -23,6 +23,7 @@ class Survey:
         self.offset = Offset()
         self._ask = ask
         self._clock_at: float | None = None
+        self._seen_ns: int | None = None
         self._connects_s: dict[tuple[str, int], float] = {}
         self._own_errors_s: dict[tuple[int, float], float | None] = {}
 
@@ -36,21 +37,45 @@ class Survey:
 
     async def set_clock(self, name: str, *, same_machine: bool) -> Failure | None:
         """Measure how far its clock is ahead, unless that was done just before. Return why that is not known."""
+        self._seen_ns = None
         if self._clock_at is not None and time.monotonic() - self._clock_at < AGAIN_S:
             return None
-        exchanges = []
-        for _ in range(PINGS):
-            sent_ns = time.monotonic_ns()
-            answer = await self._ask(Ping())
-            if answer is not None:
-                exchanges.append(Exchange(sent_ns, answer.received_ns, answer.sent_ns, time.monotonic_ns()))
-        offset = offset_of(exchanges, same_clock=same_machine)
+        offset = offset_of(await self._exchanges(), same_clock=same_machine)
         if offset is None and not same_machine:
             message = f"the clock of worker {name} cannot be compared with ours: the line takes longer than 50 ms"
             return Failure(kind="stopped", message=message)
         # All processes since one boot of one machine have the same clock, however slow the line is.
         self.offset, self._clock_at = offset or Offset(), time.monotonic()
         return None
+
+    async def check_clock(self) -> None:
+        """Measure the clock again after a turn: what it drifted meanwhile is in `clock_within_s`."""
+        if not self.offset.bound_ns:
+            return  # it is our clock
+        if (offset := offset_of(await self._exchanges())) is not None:
+            drifted_ns = abs(offset.ahead_ns - self.offset.ahead_ns) + offset.bound_ns
+            self._seen_ns = max(self.offset.bound_ns, drifted_ns)
+            self.offset, self._clock_at = offset, time.monotonic()
+
+    @property
+    def clock_within_s(self) -> float:
+        """By how much its clock may have been other than `offset` said, from before the turn until now.
+
+        Without `check_clock`, such as after a turn that was stopped, a clock may have drifted as much as one can.
+        """
+        if self._seen_ns is not None or not self.offset.bound_ns:
+            return (self._seen_ns or 0) / 1e9
+        age_s = time.monotonic() - self._clock_at if self._clock_at is not None else 0.0
+        return self.offset.bound_ns / 1e9 + MOST_DRIFT * age_s
+
+    async def _exchanges(self) -> list[Exchange]:
+        exchanges = []
+        for _ in range(PINGS):
+            sent_ns = time.monotonic_ns()
+            answer = await self._ask(Ping())
+            if answer is not None:
+                exchanges.append(Exchange(sent_ns, answer.received_ns, answer.sent_ns, time.monotonic_ns()))
+        return exchanges
 
     async def reach(self, url: str, name: str, *, same_network: bool) -> Failure | None:
         """Measure the way to the server, unless that was done before. Return why there is none."""

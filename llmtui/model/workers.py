@@ -31,10 +31,10 @@ class WorkerFigures(Struct, frozen=True):
 
     `worker` is its number in the turn, which its requests have too, 0 if it is alone; `name` is how messages call it.
     `requests` of it are in the window, and `ttft_s` is the median of the good ones. `connect_s` is how long the fastest
-    of five TCP connections from there to the server took, measured once in a run. Its clock is known to within
-    `clock_within_s`. `own_error_s` is the p95 of the error of a TTFT by the record of `llmtui accuracy` on that
-    machine at this load, None without such a record. `others` are the other runs that measured on that machine at the
-    beginning or the end of the turn.
+    of five TCP connections from there to the server took, measured once in a run. Its clock was known to within
+    `clock_within_s` in the whole turn, with what it drifted meanwhile. `own_error_s` is the p95 of the error of a TTFT
+    by the record of `llmtui accuracy` on that machine at this load, None without such a record. `others` are the other
+    runs that measured on that machine at the beginning or the end of the turn.
     """
 
     worker: int

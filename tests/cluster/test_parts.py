@@ -12,10 +12,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from llmtui.cluster.clocks import Exchange, Offset, offset_of
+from llmtui.cluster.clocks import MOST_DRIFT, Exchange, Offset, offset_of
 from llmtui.cluster.host import Host
-from llmtui.cluster.messages import Carry, End, Fetch, Kept, Sealed
+from llmtui.cluster.messages import Answer, Carry, End, Fetch, Kept, Sealed
 from llmtui.cluster.spool import Spool
+from llmtui.cluster.survey import Survey
 from llmtui.load.messages import FromWorker, SliceDone
 from tests.load.helpers import slice_for
 
@@ -116,3 +117,34 @@ def test_a_slow_line_gives_no_offset_and_one_machine_has_one_clock() -> None:
     assert offset_of(near, same_clock=True) == Offset(0, 0)
     apart = [Exchange(0, 10_000, 10_010, 200)]
     assert offset_of(apart, same_clock=True) == Offset(9905, 95)
+
+
+async def test_what_a_clock_drifted_in_a_turn_is_in_its_bound() -> None:
+    """Their clock runs 100 ppm too fast, and both ways take 50 us each: after ten minutes it is 60 ms off."""
+    now_ns, slow = 10**12, False
+
+    async def ask(_: object) -> Answer:
+        nonlocal now_ns
+        now_ns += 30_000_000 if slow else 50_000
+        theirs_ns = 7 * 10**12 + now_ns + now_ns // 10_000
+        now_ns += 30_000_000 if slow else 50_000
+        return Answer(received_ns=theirs_ns, sent_ns=theirs_ns)
+
+    with pytest.MonkeyPatch.context() as clock:
+        clock.setattr(time, "monotonic_ns", lambda: now_ns)
+        clock.setattr(time, "monotonic", lambda: now_ns / 1e9)
+        survey = Survey(ask)
+        assert await survey.set_clock("one", same_machine=False) is None
+        assert 50e-6 <= survey.clock_within_s < 60e-6
+        now_ns += 600 * 10**9
+        assert survey.clock_within_s == pytest.approx(600 * MOST_DRIFT, rel=0.01), "it was not measured since"
+        await survey.check_clock()
+        assert 0.06 <= survey.clock_within_s < 0.0602
+        now_ns += 10**9
+        assert await survey.set_clock("one", same_machine=False) is None, "no new exchange: it was measured just now"
+        await survey.check_clock()
+        assert 0.0001 <= survey.clock_within_s < 0.0003
+        assert await survey.set_clock("one", same_machine=False) is None
+        now_ns, slow = now_ns + 20 * 10**9, True
+        await survey.check_clock()
+        assert survey.clock_within_s > 20 * MOST_DRIFT, "the line became too slow to tell"
