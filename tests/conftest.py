@@ -33,11 +33,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def set_examples() -> None:
-    """Let Hypothesis try fewer examples than its 100 where a test does not say how many."""
+    """Let Hypothesis try fewer examples than its 100 where a test does not say how many, and as long as they take."""
     if "hypothesis" in sys.modules:
         from hypothesis import settings
 
-        settings.register_profile("llmtui", max_examples=examples(100))
+        settings.register_profile("llmtui", settings.default, max_examples=examples(100), deadline=None)
         settings.load_profile("llmtui")
 
 

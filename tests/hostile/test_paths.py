@@ -70,7 +70,7 @@ def test_a_run_id_that_is_a_path_starts_and_removes_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("run", IDS)
+@pytest.mark.parametrize("run", ["{treasure}", "..", "", "12345678\n"])
 def test_the_engine_refuses_a_run_id_that_is_a_path(run: str, treasure: Path) -> None:
     plan = msgspec.structs.replace(plan_of(truth_backend("a")), run=run.format(treasure=treasure))
     done = subprocess.run(

@@ -229,8 +229,14 @@ def test_run_whose_engine_died_has_a_finished_verdict() -> None:
     assert run_view.verdict().level == pytest.approx(0.995)
 
 
-@pytest.mark.parametrize("backends", [2, 3, 5])
-@pytest.mark.parametrize("rounds", [8, 20])
+@pytest.mark.parametrize(
+    ("backends", "rounds"),
+    [
+        (3, 8),
+        (2, 20),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((2, 8), (5, 8), (3, 20), (5, 20))),
+    ],
+)
 def test_star_order_and_ratio_agree_under_drift(backends: int, rounds: int) -> None:
     """Each request takes 2% more than the one before, so medians and rounds are often in different orders."""
     stars = 0
