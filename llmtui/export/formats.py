@@ -26,7 +26,8 @@ class Format(NamedTuple):
     `into` writes the files of a folder, which it creates, and returns remarks for the user. `requests`: the format
     contains the requests of a load, which are read from the history while it is written. `lacks` says which package is
     missing, "" if none is. `race` and `load` are its offers in the dialog, None where it has none: what is left out
-    there is for programs. `suffix` is that of a file which the dialog names.
+    there is for programs. `suffix` is that of a file which the dialog names. `slow`: it takes long also for a small
+    run.
     """
 
     make: Callable[[RunView], str | Iterable[str]]
@@ -36,6 +37,7 @@ class Format(NamedTuple):
     lacks: Callable[[], str] | None = None
     race: Offer | None = None
     load: Offer | None = None
+    slow: bool = False
 
 
 def _csv(run_view: RunView) -> str:
@@ -134,8 +136,10 @@ FORMATS: dict[str, Format] = {
     "json": Format(_json, ".json", requests=True, race=_RUN, load=_RUN),
     "jsonl": Format(_jsonl, ".jsonl"),
     "markdown": Format(_markdown, ".md", race=_MARKDOWN, load=_MARKDOWN),
-    "html": Format(_html, ".html", race=_REPORT, load=_REPORT),
+    "html": Format(_html, ".html", race=_REPORT, load=_REPORT, slow=True),
     "openmetrics": Format(_openmetrics, ".prom"),
     "hyperfine": Format(_nothing, requests=True, into=_hyperfine, race=_HYPERFINE, load=_HYPERFINE),
-    "parquet": Format(_nothing, requests=True, into=_parquet, lacks=_lacks_pyarrow, race=_PARQUET, load=_PARQUET),
+    "parquet": Format(
+        _nothing, requests=True, into=_parquet, lacks=_lacks_pyarrow, race=_PARQUET, load=_PARQUET, slow=True
+    ),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
@@ -49,12 +48,6 @@ class BackendView(SamplesView):
         self.log_tail: list[str] = []
         self._sums: dict[tuple[int, int], LevelSums] = {}
         self._others = {n: SamplesView(backend, state, launches, n) for n in levels if n != level}
-
-    def still(self) -> BackendView:
-        """Return a copy whose iterations and turns do not grow, for another thread. Its figures are shared."""
-        copied = copy.copy(self)
-        copied.iterations, copied.turns = self.iterations.still(), list(self.turns)
-        return copied
 
     def at(self, level: int) -> SamplesView:
         """Return the backend with its samples at a level."""

@@ -5,6 +5,7 @@ No I/O here. `apply` returns what changed, so that a screen can redraw only that
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -323,3 +324,10 @@ class RunView:
             view.state.state != "done" or view.summary.errors or view.summary.n < self.plan.config.iterations
             for view in every or self.backends.values()
         )
+
+
+def without_requests(run_view: RunView) -> RunView:
+    """Return a view that can be pickled for another process. It shares what grows, and finds no requests of turns."""
+    copied = copy.copy(run_view)
+    copied.requests, copied._earlier = _none, None
+    return copied

@@ -48,12 +48,6 @@ class Samples(Sequence[Iteration]):
         #: The number of the chunk that was read last, and its iterations.
         self._unpacked: tuple[int, list[Iteration]] = (-1, [])
 
-    def still(self) -> Samples:
-        """Return a copy that does not grow."""
-        copied = Samples(self._answers.maxlen)
-        copied._chunks, copied._open, copied._answers = list(self._chunks), list(self._open), self._answers.copy()
-        return copied
-
     def append(self, iteration: Iteration) -> None:
         """Add one iteration."""
         self._answers.append(_encode_answer([getattr(iteration, field) for field in _ANSWER]))

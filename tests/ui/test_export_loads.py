@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from llmtui.export.csv import iterations_csv
+from llmtui.export.csv import iterations_csv, results_csv
 from llmtui.model import Iteration, Turn
 from llmtui.store.errors import StoreError
 from llmtui.ui.app import MonitorApp
@@ -129,3 +129,20 @@ async def test_a_history_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> No
         await pilot.press("enter")
         await closed(app, pilot)
         assert len(os.listdir(tmp_path)) == 1
+
+
+async def test_the_key_of_the_results_says_that_they_are_written_and_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    async with dialog(tmp_path, 0) as (app, pilot):
+        monkeypatch.setattr(app, "notify", lambda message, **_: said.append(message))
+        await pilot.press("escape")
+        await settle(pilot)
+        await pilot.press("e")
+        async with asyncio.timeout(WAIT_S):
+            while not app.clipboard:
+                await pilot.pause(0.01)
+        [path] = [tmp_path / found for found in os.listdir(tmp_path)]
+        assert said == [f"writing {path} ...", f"exported (path copied to the clipboard): {path}"]
+        assert path.read_text() == results_csv(app.run_view)

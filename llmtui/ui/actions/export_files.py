@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import datetime
 import errno
-import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from llmtui.export.formats import FORMATS, Format, Offer
-from llmtui.model import Iteration, Turn
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
+
+if TYPE_CHECKING:
+    from llmtui.ui.actions.export_process import Long
+
+
+#: With at most this many iterations a file takes some ms.
+_FEW = 200
 
 
 class ExportError(Exception):
@@ -48,8 +52,10 @@ class Choice(NamedTuple):
         return self.format.lacks() if self.format.lacks is not None else ""
 
     def takes_long(self, run_view: RunView) -> bool:
-        """Whether it is written in a thread: it has all requests of a load, or loads a large package first."""
-        return self.format.lacks is not None or (self.format.requests and bool(run_view.plan.levels))
+        """Whether another process makes it: it may take more than some 50 ms."""
+        # Of a load, each level has figures of its own.
+        large = bool(run_view.plan.levels) or sum(len(of.iterations) for of in run_view.backends.values()) > _FEW
+        return large or self.format.slow
 
 
 def choices_of(run_view: RunView) -> tuple[Choice, ...]:
@@ -72,43 +78,6 @@ def free_path(path: Path) -> Path:
     return free
 
 
-class Long:
-    """A file or folder that takes long, such as one with all requests of a load: a thread may write it while the run
-    goes on.
-
-    `read` is how many requests have been read, `total` how many there are, without those after the windows of their
-    turns. After `stop` the next piece raises Stopped. Raises ExportError.
-    """
-
-    def __init__(self, run_view: RunView, form: Format) -> None:
-        self.read = 0
-        self._stopped = False
-        still = copy.copy(run_view)
-        still.backends = {name: view.still() for name, view in run_view.backends.items()}
-        still.requests = self._counted
-        self._requests = run_view.requests
-        turns = [turn for view in still.backends.values() for turn in view.turns]
-        self.total = sum(turn.settled + turn.requests for turn in turns)
-        self.still = still
-        self.pieces = _pieces(form.make(still))
-
-    def stop(self) -> None:
-        """End the writing; from any thread."""
-        self._stopped = True
-
-    def _counted(self, turn: Turn) -> Iterator[list[Iteration]]:
-        for batch in self._requests(turn):
-            if self._stopped:
-                raise Stopped("stopped")
-            self.read += len(batch)
-            yield batch
-
-    def start(self) -> None:
-        """Make the first piece, which has figures of the run that only the thread of the screen may compute."""
-        with _explained(Path()):
-            self.pieces = itertools.chain([next(self.pieces)], self.pieces)
-
-
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Translate errors of writing `path` to ExportError."""
@@ -126,14 +95,10 @@ def _explained(path: Path) -> Iterator[None]:
         raise ExportError(_reason(error, path)) from None
 
 
-def _pieces(made: str | Iterable[str]) -> Iterator[str]:
-    return iter([made] if isinstance(made, str) else made)
-
-
 def write(run_view: RunView, choice: Choice, path: Path, *, replace: bool = False, long: Long | None = None) -> None:
-    """Write the run to `path` atomically, or the pieces of `long`; overwrite a file only with `replace`.
+    """Write the run to `path` atomically, or what `long` has made of it; overwrite a file only with `replace`.
 
-    Raises Taken, or ExportError, also if a package is missing.
+    Raises Taken, Stopped, or ExportError, also if a package is missing.
     """
     from llmtui.store.atomic import write_atomic, write_new
 
@@ -144,21 +109,24 @@ def write(run_view: RunView, choice: Choice, path: Path, *, replace: bool = Fals
         if form.into is not None:
             if not replace and os.path.lexists(path):
                 raise FileExistsError
-            form.into(long.still if long is not None else run_view, path)
+            if long is None:
+                form.into(run_view, path)
+            else:
+                list(long.pieces(path))
             return
         if path.is_dir():
             raise ExportError(f"{_shown(path)} is a folder: choose another name")
         if not replace and os.path.lexists(path):
             raise FileExistsError
-        (write_atomic if replace else write_new)(path, long.pieces if long is not None else form.make(run_view))
+        (write_atomic if replace else write_new)(path, long.pieces() if long is not None else form.make(run_view))
 
 
-def write_beside(run_view: RunView, choice: Choice, path: Path) -> Path:
+def write_beside(run_view: RunView, choice: Choice, path: Path, long: Long | None = None) -> Path:
     """Write the run to `path`, or to the next free name. Raises ExportError."""
     while True:
         free = free_path(path)
         try:
-            write(run_view, choice, free)
+            write(run_view, choice, free, long=long)
         except Taken:
             continue
         return free

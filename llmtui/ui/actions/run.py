@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,11 @@ from llmtui.text import sanitize
 from llmtui.text.format import plural
 
 if TYPE_CHECKING:
+    from llmtui.ui.actions.export_files import Choice
     from llmtui.ui.app import MonitorApp
+
+#: The name of the task that writes the results of a large run.
+_EXPORT = "export of the results"
 
 
 def rerun_all(app: MonitorApp) -> None:
@@ -43,12 +48,35 @@ def export(app: MonitorApp) -> None:
 
     choice = export_files.choices_of(app.view.run_view)[0]
     path = (app.export_dir or Path.cwd()) / export_files.file_name(choice, app.wall())
+    if choice.takes_long(app.run_view):
+        if not any(worker.name == _EXPORT and not worker.is_finished for worker in app.workers):
+            app.run_worker(_export_long(app, choice, path), name=_EXPORT, exit_on_error=False)
+        return
     try:
         path = export_files.write_beside(app.view.run_view, choice, path)
     except export_files.ExportError as error:
         app.report(f"cannot export: {error}", "error", timeout=10.0)
     else:
         report_exported(app, path.absolute())
+
+
+async def _export_long(app: MonitorApp, choice: Choice, path: Path) -> None:
+    """The same for a large run, while the screen goes on. If the monitor ends meanwhile, there is no file."""
+    from llmtui.ui.actions import export_files
+    from llmtui.ui.actions.export_process import Long
+
+    long = Long(app.run_view, choice)
+    app.report(f"writing {sanitize(str(path), 400)} ...", log=False)
+    try:
+        path = await asyncio.to_thread(export_files.write_beside, app.run_view, choice, path, long)
+    except export_files.Stopped:
+        pass
+    except export_files.ExportError as error:
+        app.report(f"cannot export: {error}", "error", timeout=10.0)
+    else:
+        report_exported(app, path.absolute())
+    finally:
+        long.stop()
 
 
 def report_exported(app: MonitorApp, path: Path) -> None:

@@ -25,7 +25,6 @@ from llmtui.text.format import plural
 from llmtui.ui.actions.export_files import (
     Choice,
     ExportError,
-    Long,
     Stopped,
     Taken,
     choices_of,
@@ -33,6 +32,7 @@ from llmtui.ui.actions.export_files import (
     free_path,
     write,
 )
+from llmtui.ui.actions.export_process import Long
 from llmtui.ui.text.spans import Line, ascii_text, even_text
 from llmtui.ui.textual_internals import PaintedOnceScreen
 from llmtui.ui.view_state import ViewState
@@ -224,40 +224,32 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
             return
         choice, replace = self._choice, self._asked == (path, self._choice)
         if choice.lacking or not choice.takes_long(self._view.run_view):
-            # A report of many levels has figures that take a second or two.
-            self._show_message(("writing ...", "dim"))
-            self.call_after_refresh(self._write_at_once, choice, path, replace)
-            return
-        with self._reported(path, choice):
-            self._long = Long(self._view.run_view, choice.format)
-            writing = self._write_long(self._long, choice, path, path.absolute(), replace)
-            self.run_worker(writing, name="export", exit_on_error=False)
-
-    def _write_at_once(self, choice: Choice, path: Path, replace: bool) -> None:
-        """Write a file, unless the dialog has been closed meanwhile."""
-        if self.is_current:
             with self._reported(path, choice):
                 write(self._view.run_view, choice, path, replace=replace)
                 self.dismiss(path.absolute())
+            return
+        self._long = Long(self._view.run_view, choice)
+        writing = self._write_long(self._long, choice, path, path.absolute(), replace)
+        self.run_worker(writing, name="export", exit_on_error=False)
 
     async def _write_long(self, long: Long, choice: Choice, path: Path, absolute: Path, replace: bool) -> None:
-        """Write a file that takes long in a thread, and say how far it is."""
+        """Write a file that takes long, and say how far it is."""
         progress = self.set_interval(PROGRESS_S, lambda: self._show_progress(long))
         try:
             with self._reported(path, choice):
-                long.start()
                 self._show_progress(long)
                 await asyncio.to_thread(write, self._view.run_view, choice, path, replace=replace, long=long)
                 if self._long is long:
                     self.dismiss(absolute)
         finally:
+            long.stop()
             self._long = None
             progress.stop()
 
     def _show_progress(self, long: Long) -> None:
         if self._long is long:
-            far = f": {long.read} of {plural(long.total, 'request')}; esc stops it" if long.total else " ..."
-            self._show_message((f"writing{far}", "dim"))
+            far = f": {long.read} of {plural(long.total, 'request')}" if long.total else " ..."
+            self._show_message((f"writing{far}; esc stops it", "dim"))
 
     @contextlib.contextmanager
     def _reported(self, path: Path, choice: Choice) -> Iterator[None]:
