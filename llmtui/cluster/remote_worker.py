@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from llmtui.cluster.clocks import Offset
+from llmtui.cluster.given_up import GivenUp
 from llmtui.cluster.line import Line, LineError
 from llmtui.cluster.messages import Answer, AnyAsk, Carry, End, Fetch, Greet, Tell
 from llmtui.cluster.sealing import SealError, sealed
@@ -58,8 +59,8 @@ class RemoteWorker:
         self._line = line
         self._run = run
         self._redact = redact
-        #: The name of its task, and of an earlier one that did not end when it should.
-        self._token = self._given_up = ""
+        self._given_up = GivenUp(line, address)
+        self._token = ""
         self._future: Any = None
         self._same_machine = self._same_network = False
         self._number = self._acknowledged = 0
@@ -119,14 +120,14 @@ class RemoteWorker:
         try:
             return await asyncio.shield(following)
         except asyncio.CancelledError:
-            with contextlib.suppress(LineError):
-                await self._ask(Tell(self._number, frame(Halt())))
+            halting = asyncio.create_task(self._halt())  # cancelled twice it ends at once
             try:
                 await asyncio.wait({following}, timeout=EXIT_S)
             finally:
+                halting.cancel()
                 if not following.done():
                     following.cancel()
-                    self._token, self._given_up = "", self._token  # the next slice gets a new task
+                    self._give_up()
             if following.done() and not following.cancelled() and following.exception() is None:
                 self.halted = msgspec.structs.replace(following.result(), halted=True)
             raise
@@ -136,7 +137,7 @@ class RemoteWorker:
         if self._keeping is not None:
             self._keeping.cancel()
         future, self._future = self._future, None
-        await self._end_given_up()
+        await self._given_up.close(wait=not self.lost)
         if self._token and not self.lost:
             with contextlib.suppress(LineError):
                 await self._line.ask(self.address, self._token, End())
@@ -147,12 +148,18 @@ class RemoteWorker:
 
     # --- The task ---
 
+    def _give_up(self) -> None:
+        """Let the task end, which still measures: the next slice gets another one."""
+        if self._token:
+            self._given_up.add(self._token, self._future)
+        self._token, self._future = "", None
+
     async def _start(self) -> None:
         """Start the task, if it does not run. Raises LineError."""
         if self._token and (again := await self._ask(Greet())) is not None:
             self.others = again.others
             return
-        await self._end_given_up()
+        await self._given_up.gone()
         self._token = secrets.token_hex(6)
         self._number = self._acknowledged = 0
         self.survey.forget_clock()
@@ -172,13 +179,6 @@ class RemoteWorker:
         self._same_network = self._same_machine and greeting.network == network()
         if self._keeping is None:
             self._keeping = asyncio.create_task(self._keep())
-
-    async def _end_given_up(self) -> None:
-        """End an earlier task of this run: it holds the thread of the Dask worker, and may still send requests."""
-        given_up, self._given_up = self._given_up, ""
-        if given_up and not self.lost:
-            with contextlib.suppress(LineError):
-                await self._line.ask(self.address, given_up, End())
 
     async def _keep(self) -> None:
         while True:
@@ -245,6 +245,10 @@ class RemoteWorker:
             await self._ask(Tell(self._number, frame(theirs)))
         if isinstance(message, Begin) and time.monotonic_ns() > message.at_ns:
             self._late = True
+
+    async def _halt(self) -> None:
+        with contextlib.suppress(LineError):  # which the next fetch meets too
+            await self._ask(Tell(self._number, frame(Halt())))
 
     def _checked(self, done: SliceDone) -> SliceDone:
         if done.began_s:

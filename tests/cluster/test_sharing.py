@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 
 from llmtui.cluster import task
@@ -125,13 +126,20 @@ async def test_a_run_by_another_scheduler_is_named_in_the_note_and_in_the_figure
 
 @needs_dask
 @pytest.mark.slow
-async def test_a_task_that_did_not_end_with_its_turn_is_ended_before_the_next(
-    cluster: Dask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_task_that_does_not_halt_is_ended_at_once_and_before_the_next(cluster: Dask) -> None:
     async with truth(ttft_ms=5, itl_ms=1) as url, watched(cluster) as of:
-        assert await of.crew.begin() is None
-        for worker in of.crew._all:  # as if a slice that was halted had not ended in time
-            worker._token, worker._given_up = "", worker._token
+        begun = asyncio.Event()
+        turn = asyncio.create_task(
+            of.run(slice_for(url, streams=2, requests=10**6), lambda pulse: begun.set() if pulse.finished > 5 else None)
+        )
+        await asyncio.wait_for(begun.wait(), 60)
+        measuring = cluster.measuring()
+        for process in measuring:
+            process.suspend()  # it cannot halt, and would go on later
+        turn.cancel()
+        await asyncio.gather(turn, return_exceptions=True)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, measuring, 25)  # the engine is silent for 30 s
+        assert len(measuring) == 2 and alive == [], "without another turn"
         done = await of.run_whole(slice_for(url, streams=2, requests=20))
         assert done.error is None, "else each waits for the only thread of its Dask worker"
         assert [each.others for each in done.by_worker] == [0, 0] and not [n for n in of.notes if "another run" in n]
