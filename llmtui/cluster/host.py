@@ -32,6 +32,8 @@ from llmtui.text import Redactor
 QUIET_S = 5.0
 #: The process ends if the engine says nothing for this long, in s: it asks several times a second.
 ALONE_S = 30.0
+#: What to do about a file that cannot be written there.
+SPACE = "free some space, or give that Dask worker another --local-directory"
 _CHECK_S = 1.0
 _READ_BYTES = 1024 * 1024
 _encode = msgspec.msgpack.Encoder().encode
@@ -175,13 +177,15 @@ class Host:
                 self._reported_s = time.monotonic()
                 for each in frames.feed(data):
                     self._keep(each)
-            why = f"the process that measures ended (status {child.wait()})"
+            why, hint = f"the process that measures ended (status {child.wait()})", ""
         except Exception as error:  # such as a full disk; whatever it is, the engine has to hear of the end
             child.kill()
             child.wait()  # the next slice may come at once, and needs a new one
-            why = str(error) if isinstance(error, OSError) else f"the process that measures was ended: {error!r}"
+            why, hint = f"the process that measures was ended: {error!r}", ""
+            if isinstance(error, OSError):
+                why, hint = str(error), SPACE
         if self._open and child is self._child:
-            self._done(self._open, Failure(kind="stopped", message=f"worker {self._name}: {why}"))
+            self._done(self._open, Failure(kind="stopped", message=f"worker {self._name}: {why}", hint=hint))
 
     def _keep(self, data: bytes) -> None:
         kind, number = _kind(data).m, self._open

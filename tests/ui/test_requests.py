@@ -224,10 +224,15 @@ def test_the_facts_of_a_turn_with_objectives() -> None:
 
 
 def test_the_facts_of_a_turn_of_a_cluster_have_each_worker() -> None:
-    near = WorkerFigures(worker=1, name="node1", requests=20, ttft_s=0.05, connect_s=0.0002, own_error_s=0.0001)
+    near = WorkerFigures(worker=1, name="node1", requests=20, ttft_s=0.05, connect_s=0.0002, clock_within_s=0.0003,
+                         own_error_s=0.0001)  # fmt: skip
     far = WorkerFigures(worker=2, name="node2\x1b[31m", requests=19, ttft_s=0.07, connect_s=0.02)
     facts = turn_facts(loads.turn(workers=2, by_worker=[near, far]))
-    assert "worker node1: 20 requests, TTFT p50 50.0 ms, a connection 0.200 ms, own error 0.100 ms (p95)" in facts
+    assert (
+        "worker node1: 20 requests, TTFT p50 50.0 ms, a connection 0.200 ms, clock within 0.300 ms, own error 0.100 ms "
+        "(p95)" in facts
+    )
+    assert "8.0 in flight, never more than 8" in facts and "8.0 in flight, at most 8" in turn_facts(loads.turn())
     assert "worker node2: 19 requests, TTFT p50 70.0 ms, a connection 20.0 ms" in facts
     assert not any(fact.startswith("worker") for fact in turn_facts(loads.turn()))
 

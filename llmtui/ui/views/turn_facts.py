@@ -134,6 +134,8 @@ def _workers(turn: Turn) -> list[str]:
             figures.append(f"TTFT p50 {figure(worker.ttft_s, 's')}")
         if worker.connect_s is not None:
             figures.append(f"a connection {figure(worker.connect_s, 's')}")
+        if worker.clock_within_s:
+            figures.append(f"clock within {figure(worker.clock_within_s, 's')}")
         if worker.own_error_s is not None:
             figures.append(f"own error {figure(worker.own_error_s, 's')} (p95)")
         facts.append(f"worker {sanitize(worker.name, _MOST_NAME)}: {', '.join(figures)}")
