@@ -16,7 +16,7 @@ from llmtui.stats.level_shifts import ALPHA, LevelShift
 from llmtui.stats.metrics import ALL_METRICS, MetricKey
 from llmtui.stats.run_series import RunPoint, RunSeries, series_of
 from llmtui.store.run_filter import RunFilter
-from llmtui.store.series import Found, backend_names, level_names, runs_of_series
+from llmtui.store.series import FEW_SAMPLES, Found, backend_names, level_names, runs_of_series
 from llmtui.text import sanitize
 from llmtui.text.cells import fit, wrapped
 from llmtui.text.format import DASH, plural, scale_of
@@ -59,10 +59,11 @@ def print_trend(
 
         known = suggestion(backend, [sanitize(name, 60) for name in names]) if names else "; the history is empty"
         raise UsageError(f"no run in the history has a backend {sanitize(backend, 60)!r}{known}")
-    series = series_of(found.runs, backend, metric or found.runs[-1].plan.config.metric, found.level)
+    series = series_of(found.runs, backend, metric or found.metric, found.level)
     if as_json:
         return exit_codes.OK if write_output(STDOUT, trend_json(series, found)) else exit_codes.FAILED
-    if text := left_out_words(found, len(found.runs) - len(series.points), f"runs before the newest {number} (-n)"):
+    few, older = len(found.runs) - len(series.points), f"runs before the newest {number} (-n)"
+    if text := left_out_words(found, few, older, "llmtui trend --like RUN shows the runs like that one"):
         report(text)
     print(trend_text(series, output_columns()), end="")
     return exit_codes.OK
@@ -161,6 +162,8 @@ def trend_json(series: RunSeries, found: Found) -> str:
     runs: Sequence[Any] = [full(point) for point in series.points]
     few = len(found.runs) - len(series.points)
     document = {"backend": series.backend, "metric": series.metric, "level": series.level, "runs": runs}
-    left_out = dict(found.left_out) | ({"few samples": few} if few else {})
+    left_out = dict(found.left_out)
+    if few:
+        left_out[FEW_SAMPLES] = left_out.get(FEW_SAMPLES, 0) + few
     tool = series.origin.title if series.origin is not None else "llmtui"
     return plain_json(document | {"shifts": shifts, "alpha": ALPHA, "left_out": left_out, "measured_by": tool})

@@ -6,7 +6,7 @@ from llmtui.stats.checks.imported import unknown
 from llmtui.stats.level_shifts import ALPHA, SHOWN_FROM, LevelShift
 from llmtui.stats.metrics import ALL_METRICS, MetricKey
 from llmtui.stats.run_series import LEAST_SAMPLES, RunPoint, RunSeries
-from llmtui.store.series import Found
+from llmtui.store.series import FEW_SAMPLES, Found
 from llmtui.text import sanitize
 from llmtui.text.format import percent_text, plural
 
@@ -16,20 +16,28 @@ _CHANGE = 60
 _NAMED = 10
 
 
-def left_out_words(found: Found, few: int, older: str) -> str:
-    """Say which runs of the backend are not in the series, and why; "" if all are. `older` names the cut-off ones."""
+def left_out_words(found: Found, few: int, older: str, others: str = "") -> str:
+    """Say which runs of the backend are not in the series, and why; "" if all are. `older` names the cut-off ones.
+
+    `few` have no value of the metric in enough samples. `others` says how to see the runs of other setups.
+    """
     counts = dict(found.left_out)
-    parts = [plural(count, "run") + words for key, words in _REASONS.items() if (count := counts.pop(key, 0))]
+    few += counts.pop(FEW_SAMPLES, 0)
+    parts = [plural(count, key) for words, key in _KINDS.items() if (count := counts.pop(words, 0))]
+    parts += [plural(count, "run") + words for key, words in _REASONS.items() if (count := counts.pop(key, 0))]
     if counts:
         settings = ", ".join(sorted(counts))
         parts.append(f"{plural(sum(counts.values()), 'run')} with another setting ({settings})")
+    of_others = others if found.left_out.keys() - _OF_ANY_SETUP else ""
     if few:
         parts.append(f"{plural(few, 'run')} with fewer than {LEAST_SAMPLES} samples")
     if found.cut:
         parts.append(older)
-    return f"not in this series: {'; '.join(parts)}" if parts else ""
+    return f"not in this series: {'; '.join([*parts, *filter(None, [of_others])])}" if parts else ""
 
 
+#: Runs that are not a race where the series is of races, and the other way round.
+_KINDS = {"a race": "race", "a load": "load"}
 _REASONS = {
     "tool": " that another tool measured",
     "hardware": " on other hardware",
@@ -39,6 +47,8 @@ _REASONS = {
     "no samples": " without a sample of it",
     "unreadable": " that cannot be read",
 }
+#: Reasons that the setup of another run would not change.
+_OF_ANY_SETUP = {"level", "no samples", "unreadable", FEW_SAMPLES}
 
 
 def changed_words(point: RunPoint) -> str:

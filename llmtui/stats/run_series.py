@@ -81,11 +81,14 @@ class RunSeries(Struct, frozen=True):
 
 
 def like(one: Plan, machine: Machine, other: Plan, other_machine: Machine) -> str:
-    """Return why two runs are not of one series, else "": "tool", "hardware", "load", "prompts", a setting of [run]."""
+    """Return why two runs are not of one series, else "": "tool", "hardware", "a race", "a load", "load", "prompts", or
+    a setting of [run]."""
     if _tool(one) != _tool(other):
         return "tool"
     if machine.other_hardware(other_machine):
         return "hardware"
+    if bool(one.levels) != bool(other.levels):
+        return "a load" if other.levels else "a race"
     if same_setup(one, other):
         return ""
     if settings := different_settings(one.config, other.config):

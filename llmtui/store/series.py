@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from llmtui.model import BackendState, Iteration, Level, Machine, Plan
-from llmtui.stats.run_series import RunOfSeries, like
+from llmtui.stats.metrics import MetricKey
+from llmtui.stats.run_series import LEAST_SAMPLES, RunOfSeries, like
 from llmtui.store import queries, run_names
 from llmtui.store.history import Store
 from llmtui.store.limits import rows
@@ -20,18 +21,22 @@ from llmtui.store.turn_rows import turn_of
 SEARCHED = 10_000
 #: The most samples that are read, of all runs together: some seconds.
 MOST_SAMPLES = 200_000
+#: The reason to leave out a run with fewer than `LEAST_SAMPLES`.
+FEW_SAMPLES = "few samples"
 
 
 class Found(NamedTuple):
     """The runs of a series, the oldest first, and how many were left out, by reason. `cut`: there are older ones.
 
-    `level` is the level of a load whose turns are the samples, None in a race.
+    `level` is the level of a load whose turns are the samples, None in a race. `metric` counts in the newest of them.
+    No runs are found if all of them have few samples.
     """
 
     runs: list[RunOfSeries]
     left_out: Counter[str]
     cut: bool
     level: Level | None = None
+    metric: MetricKey = "latency"
 
 
 def backend_names(store: Store) -> list[str]:
@@ -55,11 +60,11 @@ def runs_of_series(
     level: str = "",
     stopped: Callable[[], bool] = lambda: False,
 ) -> Found | None:
-    """Return the newest `most` runs of `backend` that are like `run`, by default the newest run with samples of it.
+    """Return the newest `most` runs of `backend` that are like `run`, by default the newest one with enough samples.
 
     Of loads, the samples are the turns at the level that counts, or at the one that `level` names (`Load.named`): then
     runs without it are left out. Runs in progress are left out, and those that cannot be read are counted as
-    "unreadable". None if no run has samples of it. Once `stopped` holds, the rest is left out. Raises StoreError.
+    "unreadable", those with fewer than `LEAST_SAMPLES` as "few samples". None if no run has samples of it. Once `stopped` holds, the rest is left out. Raises StoreError.
     """
     with store._reading() as connection:
         if run:
@@ -86,6 +91,7 @@ def _found(connection: sqlite3.Connection, asked: _Asked) -> Found | None:
     left_out: Counter[str] = Counter()
     found: list[RunOfSeries] = []
     reference = _reference(connection, asked.run) if asked.run else None
+    newest_short: RunOfSeries | None = None
     samples = 0
     cut = False
     for (number,) in newest:
@@ -107,8 +113,13 @@ def _found(connection: sqlite3.Connection, asked: _Asked) -> Found | None:
         except ValueError:
             left_out["unreadable"] += 1
             continue
-        if not any(sample.ok for sample in one.samples.get(asked.backend, ())):
+        if not (good := sum(sample.ok for sample in one.samples.get(asked.backend, ()))):
             left_out["no samples"] += 1
+            continue
+        if good < LEAST_SAMPLES:
+            # Such a run chooses no setup: a single short one would leave out all others.
+            newest_short = newest_short or one
+            left_out[FEW_SAMPLES] += 1
             continue
         if len(found) == asked.most or samples > MOST_SAMPLES:
             cut = True
@@ -116,9 +127,11 @@ def _found(connection: sqlite3.Connection, asked: _Asked) -> Found | None:
         reference = reference or (plan, machine)
         found.append(one)
         samples += sum(map(len, one.samples.values()))
+    if not found and newest_short is not None:
+        return Found([], left_out, cut, asked.level_of(newest_short.plan), newest_short.plan.config.metric)
     if not found:
         return None
-    return Found(found[::-1], left_out, cut, asked.level_of(found[0].plan))
+    return Found(found[::-1], left_out, cut, asked.level_of(found[0].plan), found[0].plan.config.metric)
 
 
 def _reference(connection: sqlite3.Connection, run: str) -> tuple[Plan, Machine]:

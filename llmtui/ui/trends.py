@@ -162,10 +162,9 @@ class TrendSource:
         energy = records_energy(found.runs, asked.backend)
         metric = ENERGY.key if asked.energy and energy else asked.metric
         series = series_of(found.runs, asked.backend, metric, found.level)
-        own = found.runs[-1].plan.config.metric
-        if not series.points and own != metric:
+        if not series.points and found.metric != metric:
             # A backend of another kind of run, which does not have the metric of the run on the screen.
-            series = series_of(found.runs, asked.backend, own, found.level)
+            series = series_of(found.runs, asked.backend, found.metric, found.level)
         older = f"runs before the newest {MOST_RUNS} (llmtui trend -n)"
         left_out = left_out_words(found, len(found.runs) - len(series.points), older)
         return Shown(names=self._names, series=series, left_out=left_out, energy=energy)

@@ -19,11 +19,17 @@ from tests.store import runs
 
 
 def add(
-    file: Path, number: int, latencies: dict[str, float], version: str = "1.0", cores: int = 2, n: int = 10
+    file: Path,
+    number: int,
+    latencies: dict[str, float],
+    version: str = "1.0",
+    cores: int = 2,
+    n: int = 10,
+    warmup: int = 0,
 ) -> None:
     """Write the run of a day, with backends of these latencies (s)."""
     run = f"{number:08x}"
-    plan = runs.plan(run, *latencies, warmup=0, iterations=n, created=f"2026-10-{number:02}T12:00:00.000Z")
+    plan = runs.plan(run, *latencies, warmup=warmup, iterations=n, created=f"2026-10-{number:02}T12:00:00.000Z")
     store, _ = open_store(file)
     with store:
         store.begin(plan, msgspec.structs.replace(runs.MACHINE, cores=cores))
@@ -75,7 +81,7 @@ def test_a_shift_is_named_with_what_changed_and_what_did_not(history: Path) -> N
 def test_the_same_as_json(history: Path) -> None:
     document = json.loads(trend(history, "a", "--json", "-n", "18").stdout)
     assert (document["backend"], document["metric"], document["level"]) == ("a", "latency", "")
-    assert [run["run"] for run in document["runs"]] == [f"{number:08x}" for number in range(4, 21)]
+    assert [run["run"] for run in document["runs"]] == [f"{number:08x}" for number in range(3, 21)]
     assert document["left_out"] == {"few samples": 1}
     (shift,) = document["shifts"]
     assert shift["run"] == "0000000b" and shift["low"] < 1.1 < shift["high"] and 0 < shift["p"] <= document["alpha"]
@@ -91,6 +97,28 @@ def test_other_hardware_is_another_series(history: Path, tmp_path: Path) -> None
     assert "2 runs on other hardware" in result.stderr
     assert "2 runs: a level shift needs 10 at least" in result.stdout
     assert "00000001" in trend(file, "a", "--like", "00000002").stdout
+
+
+def test_a_short_run_chooses_no_setup(tmp_path: Path) -> None:
+    file = tmp_path / "history.db"
+    add(file, 9, {"a": 0.5}, n=1)
+    alone = trend(file, "a")
+    assert "0 runs of one setup" in alone.stdout and "1 run with fewer than 3 samples" in alone.stderr
+    assert json.loads(trend(file, "a", "--json").stdout)["left_out"] == {"few samples": 1}
+    for number in range(1, 5):
+        add(file, number, {"a": 0.5}, warmup=3)
+    result = trend(file, "a")
+    assert "4 runs of one setup" in result.stdout
+    assert result.stderr == "llmtui: not in this series: 1 run with fewer than 3 samples\n"
+
+
+def test_a_load_is_no_setting_of_a_race(tmp_path: Path) -> None:
+    file = tmp_path / "history.db"
+    add(file, 1, {"a": 0.5})
+    add_load(file, 2, {1: 80.0, 8: 400.0})
+    hint = "llmtui trend --like RUN shows the runs like that one\n"
+    assert trend(file, "a").stderr == f"llmtui: not in this series: 1 race; {hint}"
+    assert trend(file, "a", "--like", "00000001").stderr == f"llmtui: not in this series: 1 load; {hint}"
 
 
 def test_an_unknown_backend_is_refused_with_the_nearest_one(history: Path) -> None:
