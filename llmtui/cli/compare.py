@@ -24,13 +24,14 @@ from llmtui.runview.run import RunView
 from llmtui.stats.compare import jointly
 from llmtui.stats.compare_runs import across, counting, paired
 from llmtui.stats.gate import gate
-from llmtui.stats.metrics import MetricKey
+from llmtui.stats.metrics import METRICS, RATIOS, MetricKey
 from llmtui.stats.rounds import MOST
 from llmtui.stats.run_differences import Side
 from llmtui.stats.run_energy import WITHIN as ENERGY_WITHIN
 from llmtui.stats.run_energy import EnergyChange
 from llmtui.stats.run_outcomes import Across
 from llmtui.store.accuracy_record import newest
+from llmtui.store.errors import SeveralRunsError
 from llmtui.store.rows import StoredRun
 from llmtui.text import sanitize
 from llmtui.text.cells import wrapped
@@ -64,6 +65,8 @@ def compare_runs(
     of_a = [_view(stored) for stored in found.a]
     of_b = of_a if two is one else [_view(stored) for stored in found.b]
     a, b = side_of(of_a[-1]), side_of(of_b[-1])
+    if metric is not None:
+        _check_metric(metric, a, b)
     comparison = across(
         a,
         b,
@@ -90,6 +93,19 @@ def compare_runs(
     if not written or (gated is not None and gated.broken):
         return exit_codes.FAILED
     return exit_codes.SILENT if gated is not None and gated.silent else exit_codes.OK
+
+
+def _check_metric(metric: MetricKey, *sides: Side) -> None:
+    """Raise UsageError for a metric that a run of this kind does not have."""
+    of = METRICS[metric]
+    for side in sides if of.of_turn else ():
+        if side.at is None:
+            why = f"run {side.run} is a race, and only loads have {of.title}"
+        elif of.of_objectives and not side.at.objectives:
+            why = f"run {side.run} has no objectives, which {of.title} are counted by (--slo)"
+        else:
+            continue
+        raise UsageError(f"--metric {metric}: {why}; choose {', '.join(m for m in RATIOS if not METRICS[m].of_turn)}")
 
 
 class Beside(NamedTuple):
@@ -123,10 +139,13 @@ def _loaded(path: str, first: str, second: str, count: int) -> _Loaded:
             if one.plan.run == two.plan.run:
                 raise UsageError(f"--runs: A and B are the same run, {one.plan.run}; name two runs")
             return _Loaded(*groups(store, one, two, count), [], count)
-        one = store.load(first)
-        if store.find(second) == one.plan.run:
-            return _Loaded([one], [one], [])
-        two = store.load(second)
+        try:
+            one = store.load(first)
+            if store.find(second) == one.plan.run:
+                return _Loaded([one], [one], [])
+            two = store.load(second)
+        except SeveralRunsError as error:
+            raise UsageError(f"{error}, or add --runs N: the newest N runs of each side") from None
         return _Loaded([one], [two], earlier(store, one, two))
 
 

@@ -50,7 +50,7 @@ def table_of(outcomes: Sequence[Outcome]) -> Table:
     if len(used) == 1:
         head = f"{METRICS[used[0]].title} (median)"
         del columns[1]
-    return Table(f"{head}; {_MEANS}{_meaning(outcomes)}", columns, 2 if len(used) > 1 else 1)
+    return Table(f"{head}; {_MEANS}{_estimated(outcomes)}{_meaning(outcomes)}", columns, 2 if len(used) > 1 else 1)
 
 
 def table_lines(outcomes: Sequence[Outcome], width: int) -> list[str]:
@@ -73,6 +73,22 @@ def table_lines(outcomes: Sequence[Outcome], width: int) -> list[str]:
             cells.append(padding + cell if left <= place < left + _NUMBERS else cell + padding)
         lines.append(gap.join(cells))
     return lines
+
+
+def _estimated(outcomes: Sequence[Outcome]) -> str:
+    """What the slowdowns are estimated from, as they are not the ratios of the medians beside them; "" without one."""
+    of = next((o for o in outcomes if o.plain is not None), None)
+    if of is None or of.plain is None:
+        return ""
+    if max(of.runs) > 1:
+        source = "the median of each run"
+    elif of.plain.basis in ("rounds", "launches"):
+        source = "the ratio in each round"
+    elif of.plain.basis == "runs":
+        source = "all samples"
+    else:
+        source = "all pairs of samples"
+    return f" (estimated from {source}, not from these two medians)"
 
 
 def _meaning(outcomes: Sequence[Outcome]) -> str:

@@ -31,6 +31,10 @@ class NoRunError(StoreError):
     exit_code = exit_codes.USAGE
 
 
+class SeveralRunsError(NoRunError):
+    """A label names several runs, and the command takes one."""
+
+
 class DamagedError(StoreError):
     """The file is a damaged database, or no database."""
 

@@ -8,7 +8,7 @@ import sqlite3
 
 from llmtui.model import is_run_id
 from llmtui.model.errors import UsageError
-from llmtui.store.errors import NoRunError
+from llmtui.store.errors import NoRunError, SeveralRunsError
 from llmtui.store.limits import rows
 from llmtui.store.rows import MAX_LABEL
 from llmtui.text import sanitize
@@ -55,8 +55,10 @@ def find(connection: sqlite3.Connection, name: str) -> str:
     place = place_from_newest(wanted)
     if place is not None:
         return _from_newest([run for run, _ in candidates], wanted, place, labelled)
+    if len(labelled) > 1:
+        raise SeveralRunsError(f"{wanted!r} matches several runs: {_some(labelled)}; name one by its id")
     if labelled:
-        return _only(labelled, wanted, "name one by its id")
+        return labelled[0]
     if starting := [run for run, _ in candidates if wanted and run.startswith(wanted)]:
         return _only(starting, wanted, "type more of the id")
     raise NoRunError(f"no run {wanted!r} in the history; {_hint(candidates, wanted)}")

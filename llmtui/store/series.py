@@ -63,8 +63,9 @@ def runs_of_series(
     """Return the newest `most` runs of `backend` that are like `run`, by default the newest one with enough samples.
 
     Of loads, the samples are the turns at the level that counts, or at the one that `level` names (`Load.named`): then
-    runs without it are left out. Runs in progress are left out, and those that cannot be read are counted as
-    "unreadable", those with fewer than `LEAST_SAMPLES` as "few samples". None if no run has samples of it. Once `stopped` holds, the rest is left out. Raises StoreError.
+    runs without it are left out. Runs in progress are left out. Those that cannot be read are counted as "unreadable",
+    those with fewer than `LEAST_SAMPLES` as "few samples". None if no run has samples of it. Once `stopped` holds, the
+    rest is left out. Raises StoreError.
     """
     with store._reading() as connection:
         if run:

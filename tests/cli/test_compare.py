@@ -70,7 +70,8 @@ def test_the_table_is_aligned_and_every_backend_has_a_sentence(
     lines = out.splitlines()
     assert lines[0].startswith("A: run aaaa1111 [base], done, started 2026-11-22 15:00 UTC, llmtui 0.1.0")
     at = lines.index("backend  n A  n B  median A s  median B s  slowdown  relative")
-    assert " ".join(lines[at - 2 : at]).endswith("below 1x: B is faster; relative: to the other backends")
+    head = " ".join(" ".join(lines[at - 3 : at]).split())
+    assert head.endswith("all pairs of samples, not from these two medians); relative: to the other backends")
     assert lines[at + 1 : at + 6] == [
         "a         10   10       0.500       0.540  1.08x     1.08x (1.08 to 1.08)",
         "b         10   10       0.500       0.400  0.80x     0.80x (0.80 to 0.80)",
@@ -165,7 +166,7 @@ def test_two_labels_of_several_runs_are_all_their_runs(several: Path, capsys: py
     assert document["runs_a"] == [f"aaaa000{n}" for n in range(4)]
     assert document["runs_b"] == [f"bbbb000{n}" for n in range(4)]
     assert (document["backends"][0]["basis"], document["backends"][0]["shown"]) == ("runs", "slower")
-    with pytest.raises(CommandError, match="'before' matches several runs"):
+    with pytest.raises(CommandError, match=r"'before' matches several runs: .*, or add --runs N: the newest"):
         compare_runs("before", "other", str(several))
 
 
@@ -307,6 +308,10 @@ def test_invalid_pairs_and_unknown_runs(
     ("option", "message"),
     [
         (["--metric", "speed"], "tokens_per_s"),
+        (
+            ["--metric", "goodput"],
+            "run aaaa1111 is a race, and only loads have good requests/s; choose latency, ttft, ",
+        ),
         (["--gate", "-1"], "-1"),
         (["--gate", "nan"], "llmtui: --gate: 'nan' is not a percentage\n"),
         (["--json", "no/such/file"], "llmtui: cannot write no/such/file: the folder "),
@@ -383,8 +388,8 @@ def test_rows_with_different_metrics_name_them(tmp_path: Path, capsys: pytest.Ca
     add(file, "bbbb2222", {"a": 0.5, "b": 0.5}, tokens={"b": 12})
     assert compare_runs("aaaa", "bbbb", str(file)) == 0
     lines = capsys.readouterr().out.splitlines()
-    at = lines.index("medians; slowdown above 1x: B is slower than A; below 1x: B is faster")
-    assert lines[at + 1 : at + 4] == [
+    at = next(place for place, line in enumerate(lines) if line.startswith("backend  by "))
+    assert lines[at : at + 3] == [
         "backend  by            n A  n B  median A  median B  slowdown",
         "a        latency in s   10   10     0.500     0.500  1.00x",
         "b        tokens/s       10   10      6.00     23.99  0.25x",

@@ -2,12 +2,13 @@
 
 The effect on a backend is by how much its median would be lower without the iterations that other programs (or the
 hypervisor) disturbed: those against its quiet ones, or, if there are too few of either, the share of the cores that
-they took from a server that needed them.
+they took from a server that needed them. The latter is a bound: it is reached if the server always waited for them.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from llmtui.stats.checks.base import Entry, Race
 from llmtui.stats.checks.evidence import Thinned
@@ -30,34 +31,46 @@ FULL = 0.9
 _MEDIAN_ERROR = 0.93
 
 
-def busy_effects(race: Race) -> dict[str, float]:
-    """The effects that matter: by backend, as a share of its median latency."""
+class Effect(NamedTuple):
+    """By how much busy iterations raise the median latency, as a share of it; 0 if that is not shown.
+
+    `bound`: it is at most that, by the share of the cores alone. `spans` is the interquartile range of the latencies as
+    a share of the median: what can be seen of it then, though a steady load would not widen it.
+    """
+
+    share: float = 0.0
+    bound: bool = False
+    spans: float = 0.0
+
+
+def busy_effects(race: Race) -> dict[str, Effect]:
+    """The effects that matter, by backend."""
     chance = CHANCE / max(1, len(race.sampled))
     effects = {e.name: effect(e, race.machine.cores, chance) for e in race.sampled}
-    return {e.name: effects[e.name] for e in race.sampled if effects[e.name] and _matters(race, e, effects)}
+    return {e.name: effects[e.name] for e in race.sampled if effects[e.name].share and _matters(race, e, effects)}
 
 
-def effect(entry: Entry, cores: int, chance: float = CHANCE) -> float:
-    """By how much busy iterations raise the median latency, as a share of it; 0 if that is not shown."""
+def effect(entry: Entry, cores: int, chance: float = CHANCE) -> Effect:
+    """The effect on a backend, of a machine with this number of cores (0: unknown)."""
     evidence = entry.evidence
     if not evidence.busy.values:
-        return 0.0
+        return Effect()
     share = evidence.disturbed_or_stolen / evidence.good
     busy, quiet = evidence.busy, evidence.quiet
     if min(len(busy.values), len(quiet.values)) >= LEAST_OF_EACH:
         if not quiet.at(0.5) or rank_sum_p(busy.values, quiet.values) >= chance:
-            return 0.0
-        return share * (busy.at(0.5) / quiet.at(0.5) - 1)
+            return Effect()
+        return Effect(share * (busy.at(0.5) / quiet.at(0.5) - 1))
     if share < LEAST_SHARE:
-        return 0.0
+        return Effect()
     taken, own = evidence.taken.median or 0.0, evidence.server_cpu.median
     if not cores or taken + (own if own is not None else 1.0) < FULL * cores:
-        return 0.0
-    return share * min(1.0, taken / cores)
+        return Effect()
+    return Effect(share * min(1.0, taken / cores), bound=True, spans=_spans(evidence.metrics["latency"]))
 
 
-def _matters(race: Race, entry: Entry, effects: dict[str, float]) -> bool:
-    if abs(effects[entry.name]) > SHARE_OF_FIGURE:
+def _matters(race: Race, entry: Entry, effects: dict[str, Effect]) -> bool:
+    if abs(effects[entry.name].share) > SHARE_OF_FIGURE:
         return True
     for other in race.sampled:
         if other.name != entry.name:
@@ -66,10 +79,15 @@ def _matters(race: Race, entry: Entry, effects: dict[str, float]) -> bool:
                 continue
             difference = abs(math.log(one.at(0.5) / two.at(0.5)))
             interval = 2 * math.hypot(_error(one) / one.at(0.5), _error(two) / two.at(0.5))
-            explained = abs(effects[entry.name] - effects[other.name])
+            explained = abs(effects[entry.name].share - effects[other.name].share)
             if explained > SHARE_OF_DIFFERENCE * max(difference, interval):
                 return True
     return False
+
+
+def _spans(values: Thinned) -> float:
+    """The interquartile range as a share of the median, 0 without values."""
+    return (values.at(0.75) - values.at(0.25)) / median if (median := values.median) else 0.0
 
 
 def _error(values: Thinned) -> float:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from llmtui.model import Machine
 from llmtui.stats.checks.base import MOST_NAMES, Check, Entry, Race, alike, clusters, each, listed, of
-from llmtui.stats.checks.busy import busy_effects
+from llmtui.stats.checks.busy import Effect, busy_effects
 from llmtui.stats.compare import percent, rounds
 from llmtui.stats.levels import level_of_attempt
 from llmtui.text.format import percent_text, plural
@@ -255,20 +255,22 @@ def disturbances(race: Race) -> Iterator[Check]:
     disturbed = {n: of(done[n].disturbed, done[n].good, race.unit) for n in effects if n not in mostly}
     if disturbed:
         most = max(done[n].foreign_most for n in disturbed)
+        changed = _changed(effects, disturbed, race.unit)
         yield Check(
             code="disturbed",
             level="warning",
             backends=list(disturbed),
-            text=f"other programs were busy: {each(disturbed)}, {most:.1f} cores at most{_changed(effects, disturbed)}",
+            text=f"other programs were busy: {each(disturbed)}, {most:.1f} cores at most{changed}",
             todo="close other programs, then rerun (R)",
         )
     if stolen:
         most = max(done[n].steal_most for n in stolen)
+        changed = _changed(effects, stolen, race.unit)
         yield Check(
             code="steal",
             level="warning",
             backends=list(stolen),
-            text=f"the hypervisor took CPU away: {each(stolen)}, {most:.1f} cores at most{_changed(effects, stolen)}",
+            text=f"the hypervisor took CPU away: {each(stolen)}, {most:.1f} cores at most{changed}",
             todo="measure on a machine or instance with dedicated cores",
         )
     if swapped:
@@ -289,7 +291,13 @@ def disturbances(race: Race) -> Iterator[Check]:
         )
 
 
-def _changed(effects: Mapping[str, float], names: Iterable[str]) -> str:
-    """The largest effect, in words."""
-    most = max(abs(effects[name]) for name in names)
-    return f"; that may change a median by up to {percent_text(most)}"
+def _changed(effects: Mapping[str, Effect], names: Iterable[str], unit: str) -> str:
+    """The largest effect, in words; of a bound also what the samples show, which may be far less."""
+    most = max((effects[name] for name in names), key=lambda effect: abs(effect.share))
+    words = f"; that may change a median by up to {percent_text(abs(most.share))}"
+    if not most.bound:
+        return words
+    return (
+        f"{words}, an upper bound by their share of the cores, as too few {unit}s were quiet to compare with: the "
+        f"middle half of the latencies spans {percent_text(most.spans)}, but a steady load would not widen it"
+    )
