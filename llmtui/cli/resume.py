@@ -25,6 +25,7 @@ from llmtui.load.prompt_files.inspection import check_unchanged
 from llmtui.model import Backend, Plan
 from llmtui.model.errors import UsageError
 from llmtui.store.errors import NoRunError
+from llmtui.store.rows import StoredRun
 from llmtui.text.redaction import HIDDEN
 
 
@@ -50,9 +51,7 @@ def resumable(
     see = f"to see it: llmtui open {with_store(plan.run, path)}"
     if plan.imported is not None:
         raise NoRunError(f"run {plan.run} was imported, so it cannot be continued; {see}")
-    measured = {(i.backend, i.attempt, i.iteration) for i in stored.iterations if i.phase == "measured"}
-    planned = range(1, plan.config.iterations + 1)
-    if all((s.name, s.attempt, n) in measured for s in stored.states for n in planned):
+    if _is_complete(stored):
         raise NoRunError(f"run {plan.run} is complete; {see}")
     if words or model is not None:
         settings, wanted = plan_of(_words(plan, config, words, sent), model, (), {}, (), sent=sent)
@@ -81,6 +80,26 @@ def resumable(
         chosen.append(fresh[differences.index("")])
     check_unchanged(plan.prompts)
     return msgspec.structs.replace(plan, backends=chosen), settings.ui
+
+
+def _is_complete(stored: StoredRun) -> bool:
+    """Whether nothing of a run is missing: neither an iteration, nor a whole turn at a level, nor the end of a search.
+
+    As the engine sees it (llmtui.engine.backend_run), whose import would take half a second.
+    """
+    if stored.plan.load.search:
+        # A level at which a server failed has turns missing, and is a result.
+        return stored.state == "done" and all(state.state == "done" for state in stored.states)
+    done = {(i.backend, i.attempt, i.iteration, 0) for i in stored.iterations if i.phase == "measured"}
+    whole = (turn for turn in stored.turns if (turn.phase, turn.state) == ("measured", "whole"))
+    done |= {(turn.backend, turn.attempt, turn.round, turn.level) for turn in whole}
+    levels = [level.number for level in stored.plan.levels] or [0]
+    return all(
+        (state.name, state.attempt, number, level) in done
+        for state in stored.states
+        for number in range(1, max(stored.plan.config.iterations, state.planned) + 1)
+        for level in levels
+    )
 
 
 def _candidates(settings: Config, plan: Plan) -> tuple[Plan, list[list[Backend]]]:

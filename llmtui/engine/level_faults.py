@@ -25,19 +25,20 @@ async def check_turn(run: Run, backend_run: BackendRun, job: Job, turn: Turn) ->
     again for the other levels. Without another level the backend has failed.
     """
     server, failure = backend_run.target.server, turn.error
+    # Whatever follows, the next turn of this job is a first one, unless this one is put back into the queue below.
+    second, backend_run.retaken = backend_run.retaken == job, None
     if failure is not None and failure.kind != "stopped":
         await with_exit(failure, server)  # which waits until an exit is noticed
     if server is not None and server.exited.is_set():
         await _after_exit(run, backend_run, job)
     elif failure is None:
         backend_run.failed_turns.pop(job.level, None)
-        backend_run.retaken = None
     elif failure.kind == "stopped":
-        if backend_run.retaken == job and not (turn.requests or turn.settled):
+        if second and not (turn.requests or turn.settled):
             # It cannot be sent, now or later: it needs more open files than the system allows.
             await leave_out(run, backend_run, job, failure, again=False)
         else:
-            _take_again(run, backend_run, job, failure)
+            _take_again(run, backend_run, job, failure, second=second)
     elif failure.kind == "missing":
         fail(run, backend_run, failure)
         await backend_run.target.close()
@@ -88,11 +89,10 @@ async def leave_out(
         await backend_run.target.close()
 
 
-def _take_again(run: Run, backend_run: BackendRun, job: Job, failure: Failure) -> None:
-    """Put a turn back in front of the queue, or go on without it if that was done before."""
+def _take_again(run: Run, backend_run: BackendRun, job: Job, failure: Failure, *, second: bool) -> None:
+    """Put a turn back in front of the queue, or go on without it if it was the `second` attempt."""
     title = run.plan.levels[job.level - 1].title
-    if backend_run.retaken == job:
-        backend_run.retaken = None
+    if second:
         what = "the warm-up" if job.phase == "warmup" else f"round {job.number}"
         text = f"{title}: {failure.message}, also at the second attempt; {what} is left out"
     else:

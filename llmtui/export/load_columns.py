@@ -113,7 +113,7 @@ RESULT_COLUMNS: tuple[Column[Result], ...] = (
     Column("level", _LEVEL_DOCS["level"], lambda r: _title(r.level)),
     Column("streams", _LEVEL_DOCS["streams"], lambda r: _streams(r.level)),
     Column("rate", _LEVEL_DOCS["rate"], lambda r: _rate(r.level)),
-    _figure("requests", "Requests in the windows of the turns. The next five columns add up to it."),
+    _figure("requests", "Requests in the windows of the turns that count. The next five columns add up to it."),
     _figure("finished", "Those that were answered."),
     _figure("failed", "Those that failed otherwise than as follows."),
     _figure("refused", "Those that the server refused with 429 or 503."),

@@ -93,7 +93,7 @@ _COLUMNS = (
     _Column("server", 15, lambda r: r.backend_view.backend.start_words, text=True),
     _Column("weights", 12, lambda r: r.backend_view.weights, text=True),
     _Column("turns", 8, lambda r: str(r.figures.turns)),
-    _Column("n", 3, lambda r: str(r.figures.finished)),
+    _Column("n", 3, lambda r: str(r.figures.latency.n if r.figures.latency is not None else r.figures.finished)),
     _Column("failed", 2, lambda r: str(r.figures.unsuccessful) if r.figures.requests else DASH),
     _Column("output tok/s", 0, figure=lambda r: r.figures.output_tokens_per_s, kind="tokens/s"),
     _Column("requests/s", 6, figure=lambda r: r.figures.requests_per_s, kind="tokens/s"),

@@ -180,7 +180,7 @@ def _requests(run_view: RunView) -> Iterator[Family]:
         turns.append(("_total", {**labels, "outcome": "partial"}, float(figures.partial)))
         requests += [("_total", {**labels, "outcome": one}, float(getattr(figures, one))) for one in _OUTCOMES]
     yield Family("llmtui_turns", "counter", "Measured turns of the current attempt.", turns)
-    yield Family("llmtui_requests", "counter", "Requests in the windows of these turns.", requests)
+    yield Family("llmtui_requests", "counter", "Requests in the windows of the turns that count.", requests)
 
 
 def _percentiles(run_view: RunView) -> Iterator[Family]:

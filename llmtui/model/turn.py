@@ -212,6 +212,14 @@ class Turn(Struct, frozen=True):
         return self.kept / judged if judged else None
 
     @property
+    def spoiled(self) -> bool:
+        """Whether it ended early, and not by a failure of the server: llmtui, a worker or the user ended it.
+
+        Such a turn counts nowhere, neither as a sample nor as a failure: `resume` or the run itself takes it again.
+        """
+        return self.state == "partial" and (self.error is None or self.error.kind == "stopped")
+
+    @property
     def failure_share(self) -> float:
         """The share of the requests of the window that did not succeed, 0 without any."""
         return 1 - self.finished / self.requests if self.requests else 0.0

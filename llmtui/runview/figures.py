@@ -41,7 +41,10 @@ class SamplesView:
         self.forgotten = 0
 
     def add_sample(self, iteration: Iteration, turn: Turn | None = None) -> None:
-        """Add an iteration, or a `turn` as one (`Turn.as_sample`)."""
+        """Add an iteration, or a `turn` as one (`Turn.as_sample`). Of a spoiled turn there is evidence only."""
+        if turn is not None and turn.spoiled:
+            self._add_spoiled(turn)
+            return
         self.refused += iteration.refused
         self.failed += iteration.error is not None
         running = self._attempts.get(iteration.attempt)
@@ -64,6 +67,12 @@ class SamplesView:
             self._rounds[iteration.attempt].add(iteration)
         if len(self._evidence) > REMEMBERED:
             self._forget(min(self._evidence))
+
+    def _add_spoiled(self, turn: Turn) -> None:
+        if turn.attempt > self.forgotten:
+            from llmtui.stats.checks import Evidence
+
+            self._evidence.setdefault(turn.attempt, Evidence()).add_turn(turn)
 
     def drop_old_attempts(self) -> None:
         """Drop the figures of all attempts but the previous one, and the current one or the one that is received."""

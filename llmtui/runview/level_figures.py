@@ -35,9 +35,9 @@ class LevelFigures(Struct, frozen=True):
     """The measured turns of an attempt at one level. Rates are medians over the whole `turns`, None without any.
 
     `partial` turns were stopped, or failed. Percentiles are of all requests in the windows of the whole turns, in s,
-    None where their number is too small. Counts of requests are of all turns. `unsettled`,
-    `drifting` and `beyond_capacity` count whole turns: without a steady state, by a server that became slower, and
-    beyond its capacity.
+    None where their number is too small. Counts of requests are of the whole turns, and of those that the server
+    ended: spoiled turns (`Turn.spoiled`) are in `partial` only. `unsettled`, `drifting` and `beyond_capacity` count
+    whole turns: without a steady state, by a server that became slower, and beyond its capacity.
 
     With objectives, the requests of the whole turns are `kept`, `missed` or `undetermined`; `objectives` has these
     three counts for each alone (see `Turn`), and `shares` the share that kept all of them in each whole turn.
@@ -113,6 +113,9 @@ class LevelSums:
     def add(self, turn: Turn) -> None:
         """Add a measured turn."""
         self._figures = None
+        if turn.spoiled:
+            self._partial += 1
+            return
         for name in (*OUTCOMES, *_BESIDE):
             self._counts[name] += getattr(turn, name)
         if not turn.as_sample.ok:

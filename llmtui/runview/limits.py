@@ -39,8 +39,8 @@ _TINY = 1e-9
 
 
 class Limit(Struct, frozen=True):
-    """A run fails if a value is `sign` `value` (s, per second, J per token, or a share). `number` is that of the level,
-    0: each.
+    """A run fails if a value is `sign` `value` (s, per second, J per token, or a share), at any of the levels with
+    these `numbers`, or without numbers at any level.
 
     `name` is one of ALL_METRICS, "failed", or what a search finds. `which` is the percentile; without one, it is the
     median.
@@ -49,7 +49,7 @@ class Limit(Struct, frozen=True):
     text: str
     name: str
     which: Which
-    number: int
+    numbers: tuple[int, ...]
     sign: str
     value: float
 
@@ -73,6 +73,10 @@ class Limit(Struct, frozen=True):
     def share(self) -> bool:
         """Whether its value is a share of requests."""
         return self.metric.share if self.metric is not None else not self.found
+
+    def at(self, plan: Plan) -> list[Level]:
+        """The levels of a load that it is about."""
+        return [level for level in plan.levels if not self.numbers or level.number in self.numbers]
 
     @property
     def late(self) -> bool:
@@ -119,12 +123,12 @@ def _judged(run_view: RunView, limit: Limit, backend_view: BackendView) -> list[
         return [judge_found(run_view, limit, backend_view.backend.name, _limit_words(limit))]
     if not run_view.plan.levels:
         return [_judge(limit, backend_view, None)]
-    levels = [level for level in run_view.plan.levels if limit.number in (0, level.number)]
+    levels = limit.at(run_view.plan)
     if run_view.plan.load.search:
         # A search measures some of its levels, of each backend others.
         measured = [level for level in levels if level.number in backend_view.levels_with_turns]
         if not measured:
-            at = f" at {levels[0].title}" if limit.number else ""
+            at = f" at {levels[0].title}" if limit.numbers else ""
             return [(f"{sanitize(backend_view.backend.name, 40)}{at}: not measured", False)]
         levels = measured
     return [_judge(limit, backend_view, level) for level in levels]
@@ -145,18 +149,21 @@ def _parse(text: str, plan: Plan) -> Limit:
         value = float(number) / {"ms": 1000, "%": 100}.get(unit or "", 1)
     except ValueError:
         raise UsageError(f"{where}: expected a number, got {show(number)}") from None
-    limit = Limit(text.strip(), name, cast("Which", which or ""), _number(at, plan, where), sign, value)
+    limit = Limit(text.strip(), name, cast("Which", which or ""), _numbers(at, plan, where), sign, value)
     _check(limit, unit or "", plan, where)
     return limit
 
 
-def _number(at: str | None, plan: Plan, where: str) -> int:
-    """The number of the level whose streams or rate were given."""
+def _numbers(at: str | None, plan: Plan, where: str) -> tuple[int, ...]:
+    """The numbers of the levels whose streams or rate were given: of a grid all its cells of that size."""
     if at is None:
-        return 0
+        return ()
     if not plan.levels:
         raise UsageError(f"{where}: @{at} is a level of a load, and this is a race; leave it out")
-    sizes = {f"{level.rate or level.streams:g}": level.number for level in plan.levels}
+    sizes: dict[str, tuple[int, ...]] = {}
+    for level in plan.levels:
+        size = f"{level.rate or level.streams:g}"
+        sizes[size] = (*sizes.get(size, ()), level.number)
     if (found := sizes.get(_plain(at))) is None:
         raise UsageError(f"{where}: this load has no level @{at}{suggestion(at, [f'@{size}' for size in sizes])}")
     return found
@@ -190,9 +197,8 @@ def _check(limit: Limit, unit: str, plan: Plan, where: str) -> None:
     least = FROM.get(limit.quantile, 1)
     rounds = plan.config.iterations
     of_requests = bool(plan.levels) and _pooled(limit)
-    counted = [level for level in plan.levels if limit.number in (0, level.number)]
     # Of turns of a duration the number of requests is not known.
-    requests = min(filter(None, (rounds * plan.load.requests_of(level) for level in counted)), default=least)
+    requests = min(filter(None, (rounds * plan.load.requests_of(level) for level in limit.at(plan))), default=least)
     planned = requests if of_requests else rounds
     if planned < least:
         of = "requests" if of_requests else "turns" if plan.levels else "iterations"

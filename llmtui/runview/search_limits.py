@@ -44,7 +44,7 @@ def check_found(limit: Limit, unit: str, plan: Plan, where: str) -> None:
     from llmtui.runview.search import plan_has_knee
 
     search = plan.load.search
-    if limit.which or limit.number:
+    if limit.which or limit.numbers:
         raise UsageError(f"{where}: {limit.name} is one number of a backend; write {limit.name}{limit.sign}8")
     if unit:
         raise UsageError(f"{where}: {limit.name} is a number of streams, without a unit")

@@ -43,7 +43,7 @@ from llmtui.stats.summary import percentile
 from llmtui.stats.verdict import Contender
 
 #: Checks of one race that have no meaning between two runs, or another check in their place.
-_OF_ONE_RUN = frozenset({"sequential-order", "not-interleaved", "fresh-line", "imported"})
+_OF_ONE_RUN = frozenset({"sequential-order", "not-interleaved", "fresh-line", "imported", "workers-differ"})
 #: Differences that the user may have made on purpose: they need no fix.
 _SETTINGS = frozenset({"model", "weights", "context-length", "device", "host", "threads"})
 _CHANGED = _SETTINGS | {"cores-used", "prompt-tokens"}

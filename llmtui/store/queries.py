@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from llmtui.model import Iteration, Level, Plan, State, is_load
+from llmtui.model import Iteration, Level, Plan, State, Turn, is_load
 from llmtui.stats.metrics import METRICS
 from llmtui.store import validate
 from llmtui.store.limits import rows
@@ -122,7 +122,7 @@ def _load(
     measured: dict[str, list[Iteration]] = defaultdict(list)
     for row in turns:
         turn = turn_of(row, run.run, names, len(plan.levels), buckets=False)
-        if turn.phase == "measured" and turn.attempt == newest.get(turn.backend, 1) and turn.state != "running":
+        if turn.phase == "measured" and turn.attempt == newest.get(turn.backend, 1) and _counts(turn):
             measured[turn.backend].append(turn.as_sample)
 
     def median(values: Iterable[float | None]) -> float | None:
@@ -144,6 +144,11 @@ def _load(
 
     backends = [backend(name) for name in names]
     return msgspec.structs.replace(run, backends=backends, level=_level_of(plan, level), metric=metric.key)
+
+
+def _counts(turn: Turn) -> bool:
+    """Whether a turn is a sample or a failure of its server."""
+    return turn.state != "running" and not turn.spoiled
 
 
 def _level_of(plan: Plan, level: Level) -> str:

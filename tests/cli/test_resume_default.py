@@ -6,15 +6,18 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from llmtui.cli import present
 from llmtui.cli.resume import resumable
 from llmtui.config.errors import ConfigError
-from llmtui.config.schema import DEFAULT_SOURCE
+from llmtui.config.schema import DEFAULT_SOURCE, load
 from llmtui.model import Backend
+from llmtui.model.turn import TurnState
+from llmtui.store.errors import NoRunError
 from llmtui.store.open import open_store
-from tests import build
+from tests import build, loads
 from tests.store import runs
 
 #: As the config of 0.1.0 had them.
@@ -63,3 +66,23 @@ def test_an_address_that_only_the_history_names_is_not_contacted(tmp_path: Path)
     other = Backend(name="Llamafile", framework="llamafile", language="C++", url="http://gpu-box.invalid:8080")
     with pytest.raises(ConfigError, match="has changed since run ab12cd34 was started"):
         resumable("ab12", history(tmp_path, other), None)
+
+
+@pytest.mark.parametrize("state", ["whole", "partial"])
+def test_a_load_is_complete_if_no_turn_is_missing(state: TurnState, tmp_path: Path) -> None:
+    file = tmp_path / "history.db"
+    config = tmp_path / "config.toml"
+    config.write_text(
+        '[run]\niterations = 1\n[load]\nconcurrency = [1, 8]\n[[backend]]\nname = "b"\nurl = "http://127.0.0.1:1"\n'
+    )
+    plan = load(config).plan()
+    store, _ = open_store(file)
+    with store:
+        store.begin(plan, runs.MACHINE)
+        turns = [loads.turn("b", 1, level, run=plan.run, seq=level) for level in (1, 2)]
+        turns[1] = msgspec.structs.replace(turns[1], state=state)
+        store.save_turns(plan.run, turns, [])
+        store.save_state(plan.run, build.state("b", planned=1))
+        store.finish(plan.run, "done")
+    with pytest.raises(NoRunError, match="is complete") if state == "whole" else contextlib.nullcontext():
+        resumable(plan.run, str(file), str(config))

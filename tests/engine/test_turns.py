@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -105,6 +107,33 @@ async def test_a_turn_that_can_never_be_sent_costs_its_level() -> None:
         f"8 streams: {failure.message}; the turn is taken again, and does not count; raise it",
         f"8 streams: {failure.message}; the other turns of this level are left out; raise it",
     ]
+
+
+@pytest.mark.parametrize("second", ["the server failed", "the server exited"])
+async def test_a_turn_is_spoiled_twice_only_if_both_follow_one_another(
+    second: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[AnyEvent] = []
+    run = run_of("a", iterations=2, warmup=0, restarts=1, events=events)
+    [one] = run.backends
+    job = next(job for job in one.queue if job.level)
+    one.queue.remove(job)
+    stopped, failed = (Failure(kind=kind, message="it ended") for kind in ("stopped", "server"))
+    spoiled = turn("a", job.level, state="partial", phase="measured", requests=1, error=stopped)
+    await check_turn(run, one, job, spoiled)
+    if second == "the server failed":
+        await check_turn(run, one, job, turn("a", job.level, phase="measured", error=failed))
+    else:
+        exited = asyncio.Event()
+        exited.set()
+        server = SimpleNamespace(exited=exited, exit_failure=lambda: failed, log_tail=list)
+        with monkeypatch.context() as patch:
+            patch.setattr(one.target, "server", server)
+            await check_turn(run, one, job, spoiled)
+        assert one.restarts == 1 and job in one.queue
+    await check_turn(run, one, job, spoiled)
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert notes[-1] == notes[0] and "is taken again" in notes[0]
 
 
 async def test_a_level_that_fails_now_and_then_stays() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from llmtui.model import IterationDone, Load, Plan, Power, Slo
 from llmtui.model.errors import UsageError
+from llmtui.model.load import Cells
 from llmtui.runview.limits import Findings, judge_limits, parse_limits
 from llmtui.runview.run import RunView
 from llmtui.stats.buckets import Buckets
@@ -152,11 +153,21 @@ def test_expressions_that_cannot_be_checked(text: str, plan: Plan, expected: str
 
 def test_expressions_in_other_forms() -> None:
     one, two, three = parse_limits([" TTFT_p95 @8 >= 200ms ", "failed>1%", "tpot<=5e-2s"], load_plan())
-    assert (one.name, one.which, one.number, one.sign, one.value) == ("ttft", "p95", 2, ">=", 0.2)
+    assert (one.name, one.which, one.numbers, one.sign, one.value) == ("ttft", "p95", (2,), ">=", 0.2)
     assert (two.name, two.which, two.value, three.value) == ("failed", "", 0.01, 0.05)
     (opened,) = parse_limits(["latency@2>1"], load_plan(Load(request_rate=[0.5, 2.0], duration_s=5.0)))
-    assert opened.number == 2
+    assert opened.numbers == (2,)
     assert opened.holds(1.1) and not opened.holds(1.0)
+
+
+def test_a_level_of_a_grid_is_all_its_cells() -> None:
+    grid = Load(concurrency=[1, 8], requests=40, cells=Cells(max_tokens=[16, 256]))
+    view = loads.raced(
+        {"a": 1.0}, load=grid, rounds=6, fields={"a": lambda _, n: {"requests_per_s": 1.0 if n == 3 else 10.0}}
+    )
+    [text] = judged(view, "requests_per_s@8<5").broken
+    assert text.startswith("a at 8 streams, 16 tokens: requests/s is ")
+    assert judged(view, "requests_per_s@1<5") == ([], [])
 
 
 def test_energy_per_token() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from llmtui.model import Load, WorkerFigures
+from llmtui.model import Failure, Load, WorkerFigures
 from llmtui.stats.buckets import Buckets
 from tests.loads import CLOSED, OPEN, Fields
 
@@ -36,6 +36,18 @@ def workers(*others: int) -> list[WorkerFigures]:
     return [WorkerFigures(worker=n, name=f"node{n}", others=each) for n, each in enumerate(others, 1)]
 
 
+def one_more(rounds: int) -> Callable[[int, int], dict[str, Any]]:
+    """In this many rounds one more worker sends the requests."""
+    return lambda k, _: {"workers": 2} if k <= rounds else {}
+
+
+def spoiled(number: int) -> Callable[[int, int], dict[str, Any]]:
+    """A worker dies in this round, after the server has failed two requests."""
+    counts = {"requests": 20, "finished": 10, "failed": 2, "unfinished": 8}
+    error = Failure(kind="stopped", message="worker w is lost")
+    return lambda k, _: counts | {"state": "partial", "error": error} if k == number else {}
+
+
 BEYOND = {"backlog": [14, 27, 40], "beyond_capacity": True}
 
 #: Code, level, fields of turns of "a", of its state, load, part of the text.
@@ -57,6 +69,12 @@ PROVOKED: list[tuple[str, str, Fields, dict[str, Any], Load, str]] = [
     ("beyond-capacity", "void", BEYOND, {}, OPEN, "a 10 of 10 turns, up to 40 requests"),
     ("queue-grows", "warning", {"backlog": [5, 6, 8]}, {}, OPEN, "a 10 of 10 turns"),
     ("unsettled", "warning", {"unsettled": True}, {}, CLOSED, "a 10 of 10 turns"),
+    ("workers-differ", "warning", one_more(1), {}, CLOSED, "in 1 of 10 rounds, as in round 1: a 2, b 1"),
+    ("workers-differ", "void", one_more(2), {}, CLOSED, "in 2 of 10 rounds, as in round 1: a 2, b 1"),
+    ("spoiled-turns", "warning", spoiled(3), {}, CLOSED, "a 1 of 10 turns (worker w is lost); no other turn took their "
+     "place: a 1 round"),
+    ("spoiled-turns", "warning", spoiled(3), {"state": "running"}, CLOSED, "; each is taken again"),
+    ("spoiled-turns", "warning", spoiled(3), {}, CLOSED, "that the server failed: a 2 of 20 requests"),
     ("slots", "warning", {}, {"slots": 4}, CLOSED, "8 requests at a time on servers with fewer slots: a 4"),
     ("slots", "warning", {"in_flight_most": 9}, {"slots": 4}, OPEN, "9 requests at a time"),
     ("context-length", "warning", {}, {"context_tokens": 100}, CLOSED, "(tokens of each slot): a 100 of 110"),
@@ -96,6 +114,8 @@ SILENT: list[tuple[str, Fields, dict[str, Any], Load]] = [
     # An empty server fills in the first seconds.
     ("queue-grows", {"backlog": [5, 6, 8], "latency_s": 1.2}, {}, OPEN),
     ("queue-grows", {"backlog": [5, 6, 8]}, {}, CLOSED),
+    ("failed-iterations", spoiled(3), {}, CLOSED),
+    ("workers-differ", {"workers": 1}, {}, CLOSED),
     ("slots", {}, {"slots": 8}, CLOSED),
     ("slots", {}, {"slots": None}, CLOSED),
     ("context-length", {}, {"context_tokens": 110}, CLOSED),

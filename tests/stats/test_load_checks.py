@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmtui.model import Load
+from llmtui.model import Failure, Load
 from llmtui.model.accuracy import Record
 from llmtui.stats.at_load import AtLoad
 from llmtui.stats.checks import Check, checks
@@ -79,12 +79,13 @@ def test_what_is_void_is_not_compared_and_survivors_get_no_star() -> None:
     assert lost_some.line.endswith("; no star: requests without an answer")
 
 
-def test_a_partial_turn_is_a_failure_and_not_paired() -> None:
-    view = loads.raced({"a": 1.3, "b": 1.0}, fields={"a": lambda k, _: {"state": "partial"} if k == 4 else {}})
+def test_a_turn_that_the_server_ended_is_a_failure_and_not_paired() -> None:
+    ended = {"state": "partial", "error": Failure(kind="connect", message="every stream failed")}
+    view = loads.raced({"a": 1.3, "b": 1.0}, fields={"a": lambda k, _: ended if k == 4 else {}})
     verdict = view.verdict()
     assert verdict.board.comparisons[0].count == "9 rounds"
     (check,) = [check for check in verdict.checks if check.level != "note"]
-    assert check.text == "failed: a 1 of 10 turns; the turn was stopped before its end"
+    assert check.text == "failed: a 1 of 10 turns; every stream failed"
 
 
 def test_the_first_turn_at_a_level_can_be_cold() -> None:

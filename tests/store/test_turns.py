@@ -205,8 +205,9 @@ def test_a_listing_has_the_turns_at_the_level_that_counts(load: Store) -> None:
         turn(1, level=2, phase="warmup", output_tokens_per_s=1.0),
         turn(2, level=1, output_tokens_per_s=2.0),
         *(turn(2 + n, level=2, round=n, output_tokens_per_s=800.0 + n) for n in (1, 2, 3)),
-        turn(6, level=2, round=4, state="partial"),
-        turn(7, level=2, round=5, state="running"),
+        turn(6, level=2, round=4, state="partial", error=Failure(kind="connect", message="refused")),
+        turn(7, level=2, round=5, state="partial"),
+        turn(9, level=2, round=5, state="running"),
         turn(8, level=2, backend="b", output_tokens_per_s=900.0),
     ]
     load.save_turns(RUN, turns, [])

@@ -29,6 +29,7 @@ from llmtui.stats.checks import (
     samples,
     stability,
     unseen,
+    worked,
 )
 from llmtui.stats.checks.base import LEVELS, Check, Entry, Level, Race, Raced, severity
 from llmtui.stats.checks.comparability import Leading, instead_of, leading_metric, other_rates, spoiled
@@ -68,6 +69,7 @@ CODES: dict[str, str] = {
     "beyond-capacity": "an open loop asked for more requests per second than a server can answer",
     "queue-grows": "more and more requests were under way within turns of an open loop",
     "unsettled": "a server had no steady state in most turns of a load",
+    "workers-differ": "in some rounds different numbers of workers sent the requests to the backends",
     "slots": "servers compute fewer requests at a time than the level has, so queues are compared",
     "output-tokens": "the backends wrote different numbers of tokens",
     "stop-reason": "answers ended before their token budget was used up",
@@ -100,6 +102,7 @@ CODES: dict[str, str] = {
     "too-few": "too few samples for an interval, or too few complete rounds for a verdict",
     "failed-iterations": "some iterations or turns failed",
     "refused": "a server refused requests for a while",
+    "spoiled-turns": "turns of a load ended early, and not by a failure of the server, so they count nowhere",
     "repeated": "llmtui itself was stopped during a request, and measured it again",
     "loaded-inside": "a server loaded its model during iterations, which are in no figure",
     "cold-start": "the first measured iteration, or turn at a level, was far slower than the rest",
@@ -163,6 +166,7 @@ _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
     loads.drifting_turns,
     loads.backlog,
     loads.unsettled,
+    worked.workers_differ,
     loads.slots,
     length.output_tokens,
     length.stop_reason,
@@ -189,6 +193,7 @@ _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
     samples.few,
     samples.failed,
     samples.refused,
+    worked.spoiled_turns,
     samples.repeated,
     samples.loaded_inside,
     stability.cold,
@@ -268,4 +273,6 @@ def in_order(unordered: Iterable[Check]) -> list[Check]:
 
 
 def _entries(raced: Iterable[Raced]) -> list[Entry]:
-    return [Entry(r.backend, r.state, r.evidence, r.latencies) for r in raced if r.evidence.measured]
+    return [
+        Entry(r.backend, r.state, r.evidence, r.latencies) for r in raced if r.evidence.measured or r.evidence.spoiled
+    ]

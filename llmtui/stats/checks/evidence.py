@@ -130,6 +130,9 @@ class Evidence:
         self.prefill = Thinned()
         self.recent: deque[Iteration] = deque(maxlen=RECENT)
         self.turns: list[Turn] = []
+        #: The measured turns that were spoiled (`Turn.spoiled`), which are in no count, and the rounds of the others.
+        self.spoiled: list[Turn] = []
+        self.rounds_measured: set[int] = set()
         for iteration in iterations:
             self.add(iteration)
 
@@ -171,8 +174,15 @@ class Evidence:
 
     def add_turn(self, turn: Turn) -> None:
         """Add the next turn of this attempt at one level, as `add` does."""
+        if turn.spoiled:
+            if turn.phase == "measured":
+                self.spoiled.append(turn)
+            return
         self.add(turn.as_sample)
-        if turn.phase != "measured" or turn.state != "whole":
+        if turn.phase != "measured":
+            return
+        self.rounds_measured.add(turn.round)
+        if turn.state != "whole":
             return
         self.turns.append(turn)
         if turn.tokens_per_arrival is not None:
