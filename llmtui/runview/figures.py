@@ -32,7 +32,7 @@ class SamplesView:
         self.level = level
         #: How often the server refused with a time to wait, in all attempts.
         self.refused = 0
-        #: How many iterations failed, in all attempts and warm-ups.
+        #: How many rows of a list have an error, in all attempts and warm-ups: failed iterations, spoiled turns too.
         self.failed = 0
         self._attempts: dict[int, Running] = {}
         self._evidence: dict[int, Evidence] = {}
@@ -42,11 +42,11 @@ class SamplesView:
 
     def add_sample(self, iteration: Iteration, turn: Turn | None = None) -> None:
         """Add an iteration, or a `turn` as one (`Turn.as_sample`). Of a spoiled turn there is evidence only."""
+        self.refused += iteration.refused
+        self.failed += iteration.error is not None
         if turn is not None and turn.spoiled:
             self._add_spoiled(turn)
             return
-        self.refused += iteration.refused
-        self.failed += iteration.error is not None
         running = self._attempts.get(iteration.attempt)
         if running is None:
             running = self._attempts[iteration.attempt] = Running()
