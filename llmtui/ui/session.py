@@ -178,7 +178,7 @@ class Session:
         events, self._held = self._held, []
         for event in events:
             self._apply(event)
-        self._app.main.show_all()
+        self._app.main.show_changed()
 
     def _apply(self, event: AnyEvent) -> None:
         app, view, main = self._app, self._view, self._app.main

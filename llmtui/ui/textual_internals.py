@@ -7,6 +7,7 @@ from typing import Any
 from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
+from textual.events import ScreenResume
 from textual.filter import Monochrome, NoColor
 from textual.geometry import Size
 from textual.screen import Screen, ScreenResultType
@@ -29,14 +30,37 @@ __all__ = [
 
 
 class PaintedOnceScreen(Screen[ScreenResultType]):
-    """A screen that is painted once where Textual paints twice: first the new layout, then the whole screen."""
+    """A screen that is painted once where Textual paints twice: first the new layout, then the whole screen.
+
+    When it is shown again it keeps the lines that it rendered before, unless its stylesheet gives other rules by now.
+    """
+
+    #: What the rules depended on when they were applied last: the variables' version, and the state of the app.
+    _styled_for: tuple[object, ...] = ()
 
     def _on_timer_update(self) -> None:
         if self._layout_required and self._repaint_required and self.is_current and not self.app._batch_count:
             self._repaint_required = False
-            self._compositor.update_widgets(set(self.query("*")))
+            take_repaints(self)
             self._compositor._dirty_regions.add(self.outer_size.region)
         super()._on_timer_update()
+
+    def on_screen_resume(self, event: ScreenResume) -> None:
+        # Textual matches all rules again, and each widget whose rules were applied renders all of its lines again.
+        app = self.app
+        styled_for = (app._css_update_count, app.theme, frozenset(app.classes), frozenset(app.pseudo_classes))
+        if styled_for == self._styled_for:
+            event.refresh_styles = False
+        elif event.refresh_styles:
+            self._styled_for = styled_for
+
+
+def take_repaints(screen: Screen[Any]) -> None:
+    """Add what the widgets of this screen want to repaint to its next paint.
+
+    Only those that are in sight: the others make Textual arrange the whole screen once more.
+    """
+    screen._compositor.update_widgets(set(screen._compositor.visible_widgets))
 
 
 class ResumingDriver(LinuxDriver):
@@ -87,8 +111,8 @@ def paint_now(app: App[Any], kind: type[Widget]) -> None:
         return
     screen = stack[-1]
     # Also if the whole screen is about to be painted: otherwise its widgets would be painted again one by one.
-    screen._compositor.update_widgets(set(screen.query("*")))
-    screen._dirty_widgets.update(screen.query(kind))
+    take_repaints(screen)
+    screen._dirty_widgets.update(each for each in screen._compositor.visible_widgets if isinstance(each, kind))
     screen._on_timer_update()
 
 

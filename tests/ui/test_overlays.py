@@ -193,6 +193,24 @@ async def test_charts_behind_the_help_are_drawn_when_it_closes() -> None:
 # --- Keys ---
 
 
+@pytest.mark.parametrize("opened_by", ["enter", "L"])
+async def test_the_main_screen_shows_what_changed_below_a_page(opened_by: str) -> None:
+    """Only what is out of date is drawn when the page is taken off: nothing else may be."""
+    link = FakeLink(canned.hello(done=6))
+    app = still(link)
+    async with app.run_test(size=(120, 40), notifications=False) as pilot:
+        await settle(pilot, link)
+        await press(pilot, opened_by, "down", "t", "h", "h", "question_mark")
+        link.put(IterationDone(iteration=canned.iteration("mistral.rs", 7)))
+        await settle(pilot, link)
+        await press(pilot, "escape", "escape")
+        assert not app.view.covered and "7/10" in screen_text(app)
+        shown = cells(app)
+        app.main.show_all()
+        await settle(pilot)
+        assert cells(app) == shown
+
+
 async def test_hold_is_drawn_without_throttling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_screen, "NUMBERS_S", 3600.0)
     link = FakeLink(canned.hello(done=6))

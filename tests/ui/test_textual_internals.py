@@ -152,6 +152,45 @@ async def test_a_changed_widget_is_painted_without_waiting() -> None:
         assert len([update for update in shown if update is not None]) == 1
 
 
+async def test_a_paint_arranges_nothing_although_a_widget_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (app := Sample()).run_test(size=(40, 10)) as pilot:
+        await app.screen.mount(hidden := Static("hidden"))
+        hidden.display = False
+        await pilot.pause(0.1)
+        await pilot.pause()
+        arranged: list[object] = []
+        monkeypatch.setattr(Compositor, "_arrange_root", lambda *args, **_: arranged.append(args))
+        hidden.refresh()
+        app.query_one("#text").refresh()
+        internals.paint_now(app, Static)
+        assert arranged == []
+
+
+async def test_a_screen_that_is_shown_again_renders_no_line_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (app := Sample()).run_test(size=(40, 10)) as pilot:
+        rendered: list[int] = []
+        real = Static.render_line
+
+        def counted(widget: Static, y: int) -> Any:
+            rendered.append(y)
+            return real(widget, y)
+
+        monkeypatch.setattr(Static, "render_line", counted)
+        app.install_screen(hidden := Hidden(), "hidden")
+        counts = []
+        for theme in (app.theme, app.theme, "textual-light"):
+            app.theme = theme
+            rendered.clear()
+            app.push_screen(hidden)
+            await pilot.pause(0.1)
+            await pilot.pause()
+            counts.append(len(rendered))
+            app.pop_screen()
+            await pilot.pause()
+        # The first time, and with other colours.
+        assert counts[0] and not counts[1] and counts[2]
+
+
 async def test_a_toast_can_be_withdrawn() -> None:
     async with (app := Sample()).run_test(notifications=True) as pilot:
         app.notify("one")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def hide_or_show(app: MonitorApp) -> None:
     """Hide the selected backend in the charts, or show it again."""
     app.view.hidden ^= {app.view.selected}
-    app.main.show_all()
+    app.main.show_changed(app.view.selected)
 
 
 def next_metric(app: MonitorApp) -> None:

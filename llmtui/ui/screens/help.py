@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
-from textual.events import Blur, Click, Focus, MouseMove
+from textual.events import Click, MouseMove
 from textual.geometry import Size
 from textual.reactive import Reactive
 from textual.screen import ModalScreen
@@ -23,7 +23,7 @@ from llmtui.ui.actions.search import score, texts_of
 from llmtui.ui.text.spans import Line, width_of, wrap
 from llmtui.ui.textual_internals import PaintedOnceScreen
 from llmtui.ui.view_state import ViewState
-from llmtui.ui.widgets.painted import Lines
+from llmtui.ui.widgets.painted import FocusWithoutRules, Lines
 from llmtui.ui.widgets.search import SearchLine
 
 #: With fewer cells than this beside the keys, the descriptions are below them.
@@ -170,7 +170,7 @@ class Page(Lines):
             self.screen.dismiss(command)
 
 
-class Sheet(VerticalScroll):
+class Sheet(FocusWithoutRules, VerticalScroll):
     """Scrolls; its border counts the rows that are out of sight below. It looks the same with the focus and without."""
 
     def on_mount(self) -> None:
@@ -180,18 +180,6 @@ class Sheet(VerticalScroll):
 
     def on_resize(self) -> None:
         self._count()
-
-    def on_focus(self, event: Focus) -> None:
-        # Textual's handlers match all rules of the stylesheet again, and repaint the whole sheet.
-        event.prevent_default()
-        self.has_focus = True
-
-    def on_blur(self, event: Blur) -> None:
-        event.prevent_default()
-        self.has_focus = False
-
-    def watch_has_focus(self, _has_focus: bool) -> None:
-        pass
 
     def _count(self) -> None:
         below = round(self.max_scroll_y - self.scroll_y)

@@ -56,7 +56,8 @@ class RunScreen(PaintedOnceScreen[None]):
         self.presence = Presence(view, key_word(keys["here"]), id="presence")
         next_chart = key_word(keys["chart"])
         self.bars = ChartView(view, "statistics", next_chart, id="bars")
-        self.charts = Container(self.bars, ChartView(view, "scatter", next_chart, id="scatter"), id="charts")
+        self.scatter = ChartView(view, "scatter", next_chart, id="scatter")
+        self.charts = Container(self.bars, self.scatter, id="charts")
         self.strip = TurnStrip(view, id="strip")
         self.verdict_line = VerdictLine(view, key_word(keys["verdict"]), id="verdict-line")
         self.table = SummaryTable(view, id="table")
@@ -125,15 +126,14 @@ class RunScreen(PaintedOnceScreen[None]):
     def focus_selected(self) -> None:
         """Focus the panel of the selected backend, and bring it into sight."""
         self.scroll_panels()
-        for panel in self.query(Panel):
+        for panel in run_layout.panels_of(self):
             if panel.index < len(self.view.names) and panel.backend == self.view.selected:
                 self.set_focus(panel)
 
     def show_selected(self) -> None:
         """Redraw what shows which backend is selected."""
-        for panel in self.query(Panel):
-            if panel.index < len(self.view.names) and panel.marked != (panel.backend == self.view.selected):
-                panel.redraw()
+        for panel in run_layout.wrongly_marked(self):
+            panel.redraw()
         self.table.redraw()
         self.footer.redraw()
         self.paint()
@@ -159,8 +159,9 @@ class RunScreen(PaintedOnceScreen[None]):
         self.show_selected()
 
     def on_chart_view_toggled(self, message: ChartView.Toggled) -> None:
-        self.view.hidden ^= {self.view.names[message.index]}
-        self.show_all()
+        name = self.view.names[message.index]
+        self.view.hidden ^= {name}
+        self.show_changed(name)
 
     # --- Layout ---
 
@@ -178,11 +179,7 @@ class RunScreen(PaintedOnceScreen[None]):
 
     def scroll_panels(self) -> None:
         """Display the panels that have room, the selected one among them."""
-        start, end = self.view.in_sight
-        for panel in self.query(Panel):
-            panel.display = start <= panel.index < end
-        self.out_of_sight.display = self.view.layout.scrolls
-        self.out_of_sight.redraw()
+        run_layout.scroll_panels(self)
 
     # --- Drawing ---
 
@@ -204,15 +201,27 @@ class RunScreen(PaintedOnceScreen[None]):
         self._charts.request()
 
     def show_all(self) -> None:
-        """Redraw what has changed, everywhere. The charts take longest and come last."""
-        self.invalidate_all()
+        """Redraw everything."""
+        self.show_changed(*self.view.names)
+
+    def show_changed(self, *backends: str) -> None:
+        """Redraw what is out of date, with the panels of these backends. The charts take longest and come last."""
+        self.invalidate(*backends)
+        self.figures_stale = True
         self.show_numbers(whole=True)
         self.app.call_later(self.show_charts)
 
     def show_uncovered(self) -> None:
-        """Redraw all when a screen was taken off this one, which Textual is about to paint whole."""
-        self.invalidate_all()
+        """Redraw what has changed below a screen that is taken off this one. Textual is about to paint it whole."""
+        if self.view.covered:
+            # By the page below the one that is taken off.
+            return
+        if changed := run_layout.wrongly_marked(self):
+            # The table shows the selection too.
+            self.invalidate(*(each.backend for each in changed))
+            self.figures_stale = True
         self._redraw_numbers()
+        self.footer.redraw()
         self.app.call_after_refresh(self.show_charts)
 
     def show_charts_first(self) -> None:
@@ -251,7 +260,7 @@ class RunScreen(PaintedOnceScreen[None]):
         if run_layout.outdated(self.view, self.figures_stale):
             self.app.call_later(self.arrange_parts)
         stale, self._stale = self._stale, set()
-        for panel in self.query(Panel):
+        for panel in run_layout.panels_of(self):
             if panel.index < len(self.view.names) and panel.backend in stale:
                 panel.redraw()
         self.header.redraw()
@@ -269,7 +278,7 @@ class RunScreen(PaintedOnceScreen[None]):
         """Redraw one chart, and later the next: a key that was pressed meanwhile goes first."""
         if not self.app.is_running or topmost_opaque(self.app.screen_stack) is not self:
             return
-        charts = [*self.query(ChartView), self.strip]
+        charts = (self.bars, self.scatter, self.strip)
         if first < len(charts):
             charts[first].redraw()
             self.paint()

@@ -55,6 +55,27 @@ async def match_panels(screen: RunScreen) -> None:
         await screen.panels.remove_children(list(screen.panels.children)[want:])
 
 
+def panels_of(screen: RunScreen) -> list[Panel]:
+    """The panels from the first on. A query for them would look at every widget of the screen."""
+    return [child for child in screen.panels.children if isinstance(child, Panel)]
+
+
+def wrongly_marked(screen: RunScreen) -> list[Panel]:
+    """The panels that became the selected one, or no longer are, since they were drawn."""
+    view = screen.view
+    there = [panel for panel in panels_of(screen) if panel.index < len(view.names)]
+    return [panel for panel in there if panel.marked != (panel.backend == view.selected)]
+
+
+def scroll_panels(screen: RunScreen) -> None:
+    """Display the panels that have room, the selected one among them."""
+    start, end = screen.view.in_sight
+    for panel in panels_of(screen):
+        panel.display = start <= panel.index < end
+    screen.out_of_sight.display = screen.view.layout.scrolls
+    screen.out_of_sight.redraw()
+
+
 def load_rows(view: ViewState) -> int:
     """The rows of the table under a load: one for each level and backend that is there; 0 in a race."""
     if view.level is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from rich.style import Style
@@ -34,7 +35,32 @@ LOOKS: Mapping[Role, tuple[str, bool]] = {
 }
 
 
-class Lines(Widget):
+if TYPE_CHECKING:
+    _Mixin = Widget
+else:
+    # A widget as the first base would hide the stylesheet of the second one.
+    _Mixin = object
+
+
+class FocusWithoutRules(_Mixin):
+    """For a widget that no rule of the stylesheet shows as focused.
+
+    Textual's handlers match all rules again, and repaint the whole widget.
+    """
+
+    def on_focus(self, event: Focus) -> None:
+        event.prevent_default()
+        self.has_focus = True
+
+    def on_blur(self, event: Blur) -> None:
+        event.prevent_default()
+        self.has_focus = False
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """Change nothing on the screen. A subclass may redraw the cells that show the focus."""
+
+
+class Lines(FocusWithoutRules, Widget):
     """Paints the lines that `content` returns. Text is never parsed as markup."""
 
     ALLOW_SELECT = False
@@ -103,17 +129,8 @@ class Lines(Widget):
             self.refresh()
         super().notify_style_update()
 
-    def on_focus(self, event: Focus) -> None:
-        # Textual's handler repaints the whole widget; here only the cells that show the focus change.
-        event.prevent_default()
-        self.has_focus = True
-
-    def on_blur(self, event: Blur) -> None:
-        event.prevent_default()
-        self.has_focus = False
-
     def watch_has_focus(self, _has_focus: bool) -> None:
-        # No rule of the stylesheet depends on the focus of these widgets, so none is matched again.
+        # Only the cells that show the focus change.
         if self.can_focus:
             self.redraw()
 
