@@ -12,12 +12,24 @@ from typing import Any
 import msgspec
 
 from llmtui.imports.benchmark import Benchmark, LoadOf, Request, Totals
-from llmtui.imports.reading import MAX_REQUESTS, ImportRefused, decode, duration_s, find, name_in, tokens, utc
+from llmtui.imports.reading import (
+    MAX_REQUESTS,
+    ImportRefused,
+    check_size,
+    decode,
+    duration_s,
+    find,
+    name_in,
+    tokens,
+    utc,
+)
 from llmtui.model import Failure, Percentiles, Quantity
 from llmtui.text import sanitize
 
 UNKNOWN = ["weights", "the machine and what else it did", "gaps between tokens", "who counted the tokens"]
 _MS = 1e-3
+#: A request consists of at most this many objects.
+_OBJECTS = 5
 _QUANTITIES: dict[str, tuple[Quantity, float]] = {
     "request_latency": ("latency", 1.0),
     "time_to_first_token_ms": ("ttft", _MS),
@@ -129,6 +141,7 @@ def is_guidellm(fields: dict[str, msgspec.Raw]) -> bool:
 
 def read(path: Path, data: bytes) -> tuple[list[Benchmark], list[str]]:
     """Read the benchmarks of a report, and return remarks about those that are left out. Raises ImportRefused."""
+    check_size(path, data, b"{", _OBJECTS)
     report = decode(path, data, _Report)
     found, remarks = [], []
     for number, raw in enumerate(report.benchmarks):

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from llmtui.imports.benchmark import Benchmark, LoadOf, Request
-from llmtui.imports.reading import MAX_REQUESTS, ImportRefused, decode, duration_s, local_time, utc
+from llmtui.imports.reading import MAX_REQUESTS, ImportRefused, check_size, decode, duration_s, local_time, utc
 from llmtui.model import Failure
 from llmtui.text import looks_like_key, sanitize
 
@@ -20,6 +20,8 @@ UNKNOWN = [
     "the machine and what else it did",
     "the order of commands (hyperfine runs one after the other)",
 ]
+#: The lists that have a value for each run of a command, and one to spare.
+_LISTS = 4
 
 
 class _Result(msgspec.Struct):
@@ -50,10 +52,11 @@ def is_hyperfine(fields: dict[str, msgspec.Raw]) -> bool:
 
 def read(path: Path, data: bytes) -> list[Benchmark]:
     """Read the results of a file: each command is one backend. Raises ImportRefused."""
+    check_size(path, data, b",", _LISTS)
     file = decode(path, data, _File)
     if not file.results:
         raise ImportRefused(path, "results: is empty, so there is nothing to import")
-    found = []
+    found, count = [], 0
     for number, raw in enumerate(file.results):
         field = f"results[{number}]"
         result = decode(path, raw, _Result, f"{field}.")
@@ -71,10 +74,14 @@ def read(path: Path, data: bytes) -> list[Benchmark]:
         own = file.llmtui
         if own is not None and own.level:
             raise ImportRefused(path, f"is an export of a load ({sanitize(own.level, 40)}) by llmtui; open that run")
-        if own is not None and own.failed:
+        failed = own.failed if own is not None else 0
+        count += len(requests) + failed
+        if count > MAX_REQUESTS:
+            raise ImportRefused(path, f"has more than {MAX_REQUESTS} requests")
+        if failed:
             # When they failed, and of what, is not in the file: they stand at the end.
             failure = Failure(kind="server", message="failed in the run that was exported")
-            requests += [Request(failure=failure)] * own.failed
+            requests += [Request(failure=failure)] * failed
         found.append(
             Benchmark(
                 tool="hyperfine",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ MAX_S = 1e7
 MAX_TOKENS = 10**9
 #: The most requests of all files together.
 MAX_REQUESTS = 2_000_000
+#: As many marks of requests may a file have outside them.
+_OTHER_MARKS = 10_000
 #: Of what no float, or no date, can hold.
 TOO_LARGE = "a number in it is too large"
 #: How deep a name may lie: AIPerf's models are {"items": [{"name": ...}]}.
@@ -30,7 +33,7 @@ _NO_NUMBER = re.compile(rb"NaN|-?Infinity")
 _MALFORMED_AT = re.compile(r"\(byte (\d+)\)")
 _FIELD = re.compile(r" - at `(?:key in )?\$?\.?([^`]*)`")
 _TYPE = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`)?")
-_TOO_LARGE = "Number out of range"
+_TOO_LARGE = re.compile(r"Number out of range|Expected `(?:int|float)` <=")
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")
 _WORDS = {
     "int": "a whole number",
@@ -66,9 +69,20 @@ def read_bytes(path: Path) -> bytes:
         raise ImportRefused(path, f"cannot be read: {error.strerror or error}") from None
     if len(data) > MAX_BYTES:
         raise ImportRefused(path, f"is larger than {MAX_BYTES >> 20} MiB")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ImportRefused(path, "is UTF-16, as PowerShell writes it; save it as UTF-8")
+    if data.startswith(codecs.BOM_UTF8):
+        data = data[len(codecs.BOM_UTF8) :]
     if not data.strip():
         raise ImportRefused(path, "is empty")
     return data
+
+
+def check_size(path: Path, data: bytes, mark: bytes, times: int) -> None:
+    """Raise ImportRefused for data with more than `MAX_REQUESTS` requests, each of which has `mark` at most this many
+    times, before it takes many times as much memory as the file is long."""
+    if data.count(mark) > times * MAX_REQUESTS + _OTHER_MARKS:
+        raise ImportRefused(path, f"has more than {MAX_REQUESTS} requests")
 
 
 def lines_of(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -108,8 +122,10 @@ def field_words(message: str) -> str:
         return f"{field + ': ' if field else ''}{missing[1]} is missing"
     found = _TYPE.search(message)
     field = field.replace("[...]", " of a field")
-    words = "a number is too large" if _TOO_LARGE in message else message.split(" - at ")[0]
-    if found is not None:
+    words = message.split(" - at ")[0]
+    if _TOO_LARGE.match(message):
+        words = "a number is too large"
+    elif found is not None:
         got = f", not {_WORDS.get(found[2], found[2])}" if found[2] else ""
         words = f"expected {_WORDS.get(found[1], found[1])}{got}"
     return f"{field}: {words}" if field else words

@@ -190,6 +190,8 @@ def _totals(path: Path, file: _File, fields: dict[str, msgspec.Raw]) -> Totals:
 
 def _latency(path: Path, file: _File) -> Percentiles | None:
     """Those of the latencies, which newer versions store always; None if they are not of the good requests alone."""
+    if len(file.latencies or []) > MAX_REQUESTS:
+        raise ImportRefused(path, f"latencies: has more than {MAX_REQUESTS} requests")
     values = [duration_s(path, f"latencies[{place}]", each) for place, each in enumerate(file.latencies or [])]
     good = [value for value in values if value]
     if len(good) != file.completed:

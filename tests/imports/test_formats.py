@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,16 @@ def test_refused_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(ImportRefused, match=message):
             runs(path)
+    for data, message in (
+        (json.dumps(files.hyperfine(("a", [1.0]))).encode("utf-16"), "is UTF-16, as PowerShell writes it"),
+        (b'{"results": [{"command": "a", "times": [1.0, NaN]}]}', "line 1, column 46: NaN is no number in JSON"),
+        (b'{"results": [{"command": "a", "times": [1e999]}]}', "a number is too large"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(ImportRefused, match=message):
+            runs(path)
+    path.write_bytes(codecs.BOM_UTF8 + json.dumps(files.hyperfine(("a", [1.0]))).encode())
+    assert len(runs(path)[0].iterations) == 1
     lines = files.aiperf_records(n=2)
     record = json.loads(lines[2])
     record["metadata"]["request_start_ns"] = "soon"
