@@ -21,17 +21,20 @@ from llmtui.store.turns import cut_short
 
 MOST_ARRIVALS = 500_000
 ARRIVALS_PER_TOKEN = 4
+#: How many iterations are "the first of them".
+_SOME = 1_000
 
 
-def read_run(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredRun:
-    """Read the run in `row` of the table `runs`, with its states and iterations."""
+def read_run(connection: sqlite3.Connection, row: sqlite3.Row, *, all_iterations: bool = True) -> StoredRun:
+    """Read the run in `row` of the table `runs`, with its states and turns, and its iterations or the first of them."""
     run, plan = run_of(row), plan_of(row)
     names = frozenset(names_of(plan))
     states = [state_of(r, names) for r in rows(connection, "SELECT * FROM backends WHERE run = ?", (run.run,))]
     # The engine cuts off an answer with far more arrivals than requested tokens. The limit is higher than that of the
     # engine, because 0.1.0 only counted bytes.
     most = max(MOST_ARRIVALS, ARRIVALS_PER_TOKEN * plan.config.max_tokens)
-    statement = f"SELECT {', '.join(COLUMNS)} FROM iterations WHERE run = ? ORDER BY seq"
+    limit = "" if all_iterations else f" LIMIT {_SOME}"
+    statement = f"SELECT {', '.join(COLUMNS)} FROM iterations WHERE run = ? ORDER BY seq{limit}"
     iterations = [iteration_of(r, run.run, names, most) for r in rows(connection, statement, (run.run,))]
     statement = "SELECT * FROM turns WHERE run = ? ORDER BY turn"
     turns = [turn_of(r, run.run, names, len(plan.levels)) for r in rows(connection, statement, (run.run,))]

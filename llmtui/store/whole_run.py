@@ -47,7 +47,9 @@ def write_whole_runs(store: Store, runs: Iterable[WholeRun], *, llmtui: str, lab
         for run in runs:
             try:
                 _write(connection, run, llmtui, label, now)
-                read_run(connection, connection.execute("SELECT * FROM runs WHERE id = ?", (run.plan.run,)).fetchone())
+                row = connection.execute("SELECT * FROM runs WHERE id = ?", (run.plan.run,)).fetchone()
+                # A figure of an iteration that is out of its range is not stored.
+                read_run(connection, row, all_iterations=False)
             except (ValueError, OverflowError) as error:
                 files = ", ".join(run.plan.imported.files) if run.plan.imported is not None else run.plan.run
                 raise UsageError(sanitize(f"{files}: cannot be stored: {error}", 600)) from None

@@ -84,7 +84,7 @@ def test_any_value_is_refused_in_words_or_can_be_read_again(tmp_path: Path, name
         taken = [
             load_in(store, tmp_path / name, json.dumps(changed(document, at, value)))
             for number, at in enumerate(leaves(document))
-            for value in HOSTILE[number % 5 :: 5]
+            for value in (HOSTILE[number % len(HOSTILE)], 10**400, 2**64)
         ]
     assert 0 < sum(taken) < len(taken)
 
