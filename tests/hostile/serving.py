@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from llmtui.accuracy.pty_monitor import Screen
+from tests.cli import in_process
 from tests.scripted import CLOSE, SSE_HEAD, Scripted, Step, scripted
 
 LLMTUI = [sys.executable, "-m", "llmtui"]
@@ -131,6 +132,13 @@ def llmtui(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedPr
         timeout=DEADLINE_S,
         check=False,
     )
+
+
+def inside(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run llmtui in this process, in `folder` with its history: for what measures nothing."""
+    places = {name: environment(folder)[name] for name in ("XDG_RUNTIME_DIR", "LLMTUI_STORE")}
+    done = in_process.llmtui(*arguments, cwd=folder, **places)
+    return subprocess.CompletedProcess(arguments, done.returncode, done.stdout.encode(), done.stderr.encode())
 
 
 def drive(screen: Screen, keys: Sequence[bytes], until: Callable[[bytes], bool]) -> bytes:

@@ -23,6 +23,7 @@ from tests.hostile.serving import (
     content,
     drive,
     environment,
+    inside,
     llmtui,
     serving,
     told_by,
@@ -137,17 +138,17 @@ def test_markdown_has_no_active_content(place: Path) -> None:
 
 def test_history_prints_sanitized_text(place: Path) -> None:
     for command in (["history"], ["show"], ["export"]):
-        run = [assert_plain(llmtui(place, "history").stdout).split()[0]] if command != ["history"] else []
-        done = llmtui(place, *command, *run)
+        run = [assert_plain(inside(place, "history").stdout).split()[0]] if command != ["history"] else []
+        done = inside(place, *command, *run)
         assert done.returncode == 0
         assert_plain(done.stdout)
         assert_plain(done.stderr)
 
 
 def test_compare_prints_sanitized_text(place: Path) -> None:
-    run = assert_plain(llmtui(place, "history").stdout).split()[0]
+    run = assert_plain(inside(place, "history").stdout).split()[0]
     for name, form in (("text", []), ("json", ["--json", "-"])):
-        done = llmtui(place, "compare", run, run, "--backend", f"{NAME}={PLACES[1]}", *form)
+        done = inside(place, "compare", run, run, "--backend", f"{NAME}={PLACES[1]}", *form)
         assert done.returncode in (0, 1), done.stderr
         text = assert_plain(done.stdout)
         assert name == "json" or NAME in text
@@ -171,7 +172,7 @@ def test_paths_and_config_keys_are_sanitized(tmp_path: Path) -> None:
         ["show", evil],
         ["history", "--store", f"{evil}/x"],
     ):
-        done = llmtui(tmp_path, *arguments)
+        done = inside(tmp_path, *arguments)
         assert done.returncode in (1, 2) and done.stdout == b""
         assert_plain(done.stderr, swallowed=False)
 
