@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +83,9 @@ def test_a_refusal_there_has_its_sentence_and_its_exit_code(
     code = llmtui_code("show", "--on", "far", "no such run")
     assert code != 0
     assert "no such run" in capsys.readouterr().err
+    with contextlib.closing(sqlite3.connect(history, isolation_level=None)) as connection:
+        # As if the process that wrote them had ended: a run that is still open is kept.
+        connection.execute("UPDATE runs SET engine_pid = 999999999")
     assert llmtui_code("history", "--on", "far", "--prune", "--keep", "0") == 2
     assert "nothing was deleted; to delete these runs without a question, add --yes" in capsys.readouterr().err
 
