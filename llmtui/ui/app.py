@@ -37,6 +37,7 @@ from llmtui.ui.terminal import Terminal, exempt_from_collections, go_behind
 from llmtui.ui.text.spans import ascii_text, even_text
 from llmtui.ui.textual_internals import (
     keep_text_readable_without_colour,
+    start_with_theme,
     withdraw_notifications,
     write_to_terminal,
 )
@@ -114,6 +115,8 @@ class MonitorApp(App[None]):
         self.animation_level = "none"
         for theme in (themes.DARK, themes.LIGHT, themes.ANSI):
             self.register_theme(theme)
+        theme_name, self._theme_problem = themes.choose(ui.theme, self.available_themes)
+        start_with_theme(self, theme_name)
         if self.view.ascii_only:
             # The palette draws signs and frames of its own.
             self.use_command_palette = False
@@ -141,9 +144,8 @@ class MonitorApp(App[None]):
         return self.main
 
     async def on_mount(self) -> None:
-        self.theme, problem = themes.choose(self.view.options.theme, self.available_themes)
-        if problem:
-            self.report(problem, "warning")
+        if self._theme_problem:
+            self.report(self._theme_problem, "warning")
         # The first frame has every part in its place.
         await self.main.composed.wait()
         self.main.arrange_parts()

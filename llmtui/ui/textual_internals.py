@@ -24,6 +24,7 @@ __all__ = [
     "lay_out",
     "paint_now",
     "redraw_notifications",
+    "start_with_theme",
     "withdraw_notifications",
     "write_to_terminal",
 ]
@@ -81,6 +82,20 @@ def keep_text_readable_without_colour(app: App[Any]) -> None:
     Textual chooses its filter before the app has a theme. Greys of the terminal's own colours are black on black.
     """
     app._filters = [NoColor() if isinstance(f, Monochrome) else f for f in app._filters]
+
+
+def start_with_theme(app: App[Any], name: str) -> None:
+    """Give an app its theme before it runs.
+
+    A theme that is set later parses the style sheet and applies it to every widget a second time.
+    """
+    app.set_reactive(App.theme, name)
+    theme = app.current_theme
+    app.update_classes(
+        {f"-theme-{theme.name}": True, "-dark-mode": theme.dark, "-light-mode": not theme.dark}, update=False
+    )
+    app._refresh_truecolor_filter(app.ansi_theme)
+    app.stylesheet.set_variables(app.get_css_variables())
 
 
 def write_to_terminal(app: App[Any], sequence: str) -> None:

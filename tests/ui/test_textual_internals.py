@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
 from textual.app import App
+from textual.css.stylesheet import Stylesheet
 from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Key
 from textual.filter import Monochrome, NoColor
@@ -88,6 +89,35 @@ async def test_layout_and_repaint_are_one_paint(own: bool, paints: list[type], m
         await pilot.pause()
         # The last one is the text, which repaints itself after its resize.
         assert [type(update) for update in updates[:-1]] == paints
+
+
+@pytest.mark.parametrize("name", ["textual-light", "ansi-dark", "nord"])
+async def test_a_theme_from_the_start_is_as_one_set_later(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Themed(Sample):
+        CSS = "Static { height: 1; background: $primary; color: $foreground; }"
+
+    parsed: list[Stylesheet] = []
+    real = Stylesheet.reparse
+
+    def counted(sheet: Stylesheet) -> None:
+        parsed.append(sheet)
+        real(sheet)
+
+    monkeypatch.setattr(Stylesheet, "reparse", counted)
+    looks: list[tuple[object, ...]] = []
+    for early in (False, True):
+        app = Themed()
+        if early:
+            internals.start_with_theme(app, name)
+        async with app.run_test(size=(40, 10)) as pilot:
+            if not early:
+                app.theme = name
+            await pilot.pause()
+            filters = [(type(f), f.enabled) for f in app._filters]
+            shown = [list(strip) for strip in app.screen._compositor.render_strips()]
+            looks.append((app.theme, app.classes, app.stylesheet._variables, filters, shown))
+    assert looks[0] == looks[1]
+    assert len(parsed) == 1, "only for the one set later"
 
 
 async def test_sigcont_starts_nothing_unless_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
