@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: The newest attempts whose samples stay in memory, for the verdict on each.
 REMEMBERED = 9
+#: The figures of every attempt without iterations, which are asked for many times before each redraw.
+_EMPTY = Running()
 
 
 class SamplesView:
@@ -99,8 +101,11 @@ class SamplesView:
         return self._rounds[attempt]
 
     def attempt(self, number: int) -> Running:
-        """Return the figures of the current attempt or the one before, empty if it has no iterations."""
-        return self._attempts.get(number) or Running()
+        """Return the figures of the current attempt or the one before, empty if it has no iterations.
+
+        Do not change them.
+        """
+        return self._attempts.get(number, _EMPTY)
 
     @property
     def figures(self) -> Running:
