@@ -8,23 +8,25 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import textual.app
 import textual.pilot
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
 
 from llmtui.ui.screens import run as run_screen
 from tests.leftovers import carrying
-from tests.ui.quiet import until_quiet
+from tests.ui.quiet import Together, until_quiet, until_screen_is_quiet
 from tests.ui.tmux import WAIT_S, Tmux
 
 
 @pytest.fixture(autouse=True)
 def _no_throttling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw every change immediately. The throttle has tests of its own."""
-    monkeypatch.setattr(run_screen, "NUMBERS_S", 0.0)
-    monkeypatch.setattr(run_screen, "CHARTS_S", 0.0)
+    """Draw changes immediately, those that come together once. The throttle has tests of its own."""
+    monkeypatch.setattr(run_screen, "Throttle", Together)
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +34,24 @@ def _no_idle_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for the app and not for the clock."""
     monkeypatch.setattr(textual.pilot, "wait_for_idle", until_quiet)
     monkeypatch.setattr(textual.app, "wait_for_idle", until_quiet)
+    monkeypatch.setattr(textual.pilot.Pilot, "_wait_for_screen", until_screen_is_quiet)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _style_sheets_parsed_once() -> Iterator[None]:
+    """Parse a style sheet once for all apps with the same theme. Textual's own cache is that of one app."""
+    parse = Stylesheet._parse_rules
+    parsed: dict[tuple[object, ...], list[RuleSet]] = {}
+
+    def parsed_once(sheet: Stylesheet, css: str, **source: Any) -> list[RuleSet]:
+        key = (css, *source.items(), *sheet._variables.items())
+        if key not in parsed:
+            parsed[key] = parse(sheet, css, **source)
+        return parsed[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stylesheet, "_parse_rules", parsed_once)
+        yield
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ from tests.ui import canned_load, canned_search, canned_trend
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import answer_shown, make, settle, trend_read
+from tests.ui.quiet import Together
 
 FOLDER = Path(__file__).parent / "snapshots"
 NOON = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
@@ -258,6 +259,13 @@ SHOTS = (
     Shot("trend-measuring", keys=["H"]),
     Shot("search-verdict", events=canned_search.done_events(), keys=["v"], search=canned_search.hello()),
 )
+#: Other sizes of pages that the fast tests compare at one size, or two kinds of marks.
+SLOW = {
+    *("loading-120x40", "details-120x40", "details-40x12", "verdict-running-120x40", "verdict-40x12", "export-60x15"),
+    *("energy-details-120x40", "load-40x12", "load-level-120x40", "load-200x50", "load-requests-120x40"),
+    *("load-beside", "load-beside-200x50", "load-beside-details-120x40", "load-pareto-120x40", "load-details-120x40"),
+    *("grid-120x40", "search-120x40", "trend-40x12", "trend-120x40", "trend-200x50"),
+}
 
 
 def _described(style: Style) -> str:
@@ -295,7 +303,7 @@ def picture(app: MonitorApp, styles: bool) -> str:
 async def take(shot: Shot) -> str:
     """Run the monitor and return the text of a snapshot."""
     environ = {"LLMTUI_STATE": tempfile.gettempdir() + "/llmtui-there-is-none", "TERM": "xterm-256color"}
-    with patch.dict(os.environ, environ), patch.multiple(run_screen, NUMBERS_S=0.0, CHARTS_S=0.0):
+    with patch.dict(os.environ, environ), patch.object(run_screen, "Throttle", Together):
         os.environ.pop("NO_COLOR", None)
         if shot.no_color:
             os.environ["NO_COLOR"] = "1"

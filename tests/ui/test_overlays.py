@@ -23,6 +23,7 @@ from llmtui.ui.screens.detail_parts import ServerLog
 from llmtui.ui.screens.prebuilt import OverlayName
 from llmtui.ui.terminal import Terminal
 from llmtui.ui.text.spans import SERIES, Line
+from llmtui.ui.throttle import Throttle
 from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.iterations import Iterations
 from llmtui.ui.widgets.painted import LOOKS, joined
@@ -104,28 +105,35 @@ async def test_reopened_details_show_another_backend() -> None:
         assert "llama.cpp" not in screen_text(app).split("\n", 1)[1]
 
 
-@pytest.mark.parametrize("key", OPENED_BY)
-@pytest.mark.parametrize("size", [pytest.param((40, 12), marks=pytest.mark.slow), (120, 40)])
-async def test_a_hidden_screen_fits_a_resized_terminal(key: str, size: tuple[int, int]) -> None:
-    link = FakeLink(canned.hello(done=6))
-    app = still(link)
-    async with app.run_test(size=(80, 24), notifications=False) as pilot:
-        await settle(pilot, link)
-        await press(pilot, key, "escape")
-        await pilot.resize_terminal(*size)
-        await settle(pilot)
-        await press(pilot, key)
-        assert cells(app) == await opened(key, size)
-
-
-@pytest.mark.parametrize("key", OPENED_BY)
-async def test_a_hidden_screen_takes_a_new_theme(key: str) -> None:
-    link = FakeLink(canned.hello(done=6))
+async def test_hidden_screens_fit_a_resized_terminal_and_take_a_new_theme() -> None:
+    sizes, link = [(120, 40), (40, 12)], FakeLink(canned.hello(done=6))
     app = still(link, theme="dark")
     async with app.run_test(size=(80, 24), notifications=False) as pilot:
         await settle(pilot, link)
-        await press(pilot, key, "escape", "t", key)
-        assert cells(app) == await opened(key, (80, 24), theme="light")
+        for key in OPENED_BY:
+            await press(pilot, key, "escape")
+        await press(pilot, "t")
+        seen = []
+        for size in sizes:
+            await pilot.resize_terminal(*size)
+            await settle(pilot)
+            seen.append({key: await shown_after(pilot, key) for key in OPENED_BY})
+    for size, looks in zip(sizes, seen, strict=True):
+        link = FakeLink(canned.hello(done=6))
+        new = still(link, theme="light")
+        async with new.run_test(size=size, notifications=False) as pilot:
+            await settle(pilot, link)
+            for key in OPENED_BY:
+                assert looks[key] == await shown_after(pilot, key), key
+
+
+async def shown_after(pilot: Pilot[None], key: str) -> list[list[tuple[str, Style | None]]]:
+    """The screen that this key opens. It is closed again."""
+    await press(pilot, key)
+    assert isinstance(pilot.app, MonitorApp)
+    seen = cells(pilot.app)
+    await press(pilot, "escape")
+    return seen
 
 
 @pytest.mark.slow
@@ -212,6 +220,7 @@ async def test_the_main_screen_shows_what_changed_below_a_page(opened_by: str) -
 
 
 async def test_hold_is_drawn_without_throttling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_screen, "Throttle", Throttle)
     monkeypatch.setattr(run_screen, "NUMBERS_S", 3600.0)
     link = FakeLink(canned.hello(done=6))
     app = still(link)
