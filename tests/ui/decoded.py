@@ -7,10 +7,12 @@ count from the left edge. What is read here is what an eye reads: nothing comes 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from llmtui.ui.text.spans import Line
 
@@ -67,8 +69,7 @@ class Mark:
         return self.glyph in BEYOND
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """A character of the chart with its role."""
 
     column: int
@@ -79,7 +80,12 @@ class Cell:
     @property
     def series(self) -> int | None:
         """The backend whose colour or tint this is."""
-        return int(self.role[1:]) - 1 if re.fullmatch(r"[st]\d", self.role) else None
+        return _series_of(self.role)
+
+
+@functools.cache
+def _series_of(role: str) -> int | None:
+    return int(role[1:]) - 1 if re.fullmatch(r"[st]\d", role) else None
 
 
 class Decoded:
@@ -115,13 +121,16 @@ class Decoded:
 
     def cells(self, base: bool = False) -> list[Cell]:
         """The cells right of the axis that are not blank, from the top; with the horizontal axis if `base`."""
-        lines = range(self.base + base)
-        found = [
-            Cell(column, -n, *self.rows[n][column])
-            for n in lines
-            for column in range(self.edge + 1, len(self.rows[n]))
-        ]  # fmt: skip
-        return [cell for cell in found if cell.glyph != " "]
+        return self._cells if base else [cell for cell in self._cells if cell.height > -self.base]
+
+    @functools.cached_property
+    def _cells(self) -> list[Cell]:
+        return [
+            Cell(column, -n, glyph, role)
+            for n, row in enumerate(self.rows[: self.base + 1])
+            for column, (glyph, role) in enumerate(row)
+            if glyph != " " and column > self.edge
+        ]
 
     # --- Bars ---
 

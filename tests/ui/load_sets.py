@@ -41,8 +41,8 @@ SETS: dict[str, LoadSet] = {
     "three, noisy": LoadSet((80.0, 76.0, 70.0), noise=0.25),
     "two that are equal": LoadSet((80.0, 80.0), noise=0.0),
     "one, a turn a level": LoadSet((80.0,), turns=1),
-    "nine": LoadSet([60.0 + 4 * n for n in range(9)], levels=(1, 4, 16), noise=0.1),
-    "nine at sixteen levels": LoadSet([50.0 + 5 * n for n in range(9)], levels=range(1, 17), turns=6),
+    "nine": LoadSet(tuple(60.0 + 4 * n for n in range(9)), levels=(1, 4, 16), noise=0.1),
+    "nine at sixteen levels": LoadSet(tuple(50.0 + 5 * n for n in range(9)), levels=range(1, 17), turns=6),
     "one 50x slower": LoadSet((800.0, 700.0, 15.0), noise=0.1),
     "an objective": LoadSet((80.0, 60.0), objective_s=0.3),
     "slow first tokens": LoadSet((80.0, 60.0), levels=(1, 8, 64, 256), ttft_s=0.05, noise=0.2),
@@ -58,9 +58,14 @@ def rate(of: LoadSet, backend: int, streams: int, number: int) -> float:
 
 def first_tokens(of: LoadSet, backend: int, streams: int, number: int) -> list[float]:
     """The TTFT of each answer of a turn, in s."""
-    rng = random.Random(f"ttft {backend}/{streams}/{number}")
     middle = of.ttft_s * (1 + backend / 3) * (1 + (streams - 1) / 3)
-    return [middle * (1 + of.noise * rng.expovariate(1.0)) for _ in range(_ANSWERS)]
+    return [middle * (1 + of.noise * late) for late in _late(backend, streams, number)]
+
+
+@functools.cache
+def _late(backend: int, streams: int, number: int) -> list[float]:
+    rng = random.Random(f"ttft {backend}/{streams}/{number}")
+    return [rng.expovariate(1.0) for _ in range(_ANSWERS)]
 
 
 def turn_of(of: LoadSet, backend: int, level: Level, number: int, names: Sequence[str]) -> Turn:

@@ -311,7 +311,7 @@ def test_empty_chart_shows_a_hint() -> None:
 
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize("kind", ["bars", "box", "ecdf", "scatter"])
-@pytest.mark.parametrize("count", [10, 60, 400])
+@pytest.mark.parametrize("count", [10, pytest.param(60, marks=pytest.mark.slow), 400])
 def test_ascii_has_a_sign_for_every_cell(kind: str, log: bool, count: int) -> None:
     data = dataclasses.replace(chart(kind, count), log=log, ascii_only=True)
     text = text_of([to_ascii(line) for line in draw(data, 56, 15)])

@@ -36,6 +36,7 @@ from tests.ui.pilot import make, screen_text, settle
 NOON = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
 CHOICES = choices_of(RunView(canned.plan()))
 CSV, ITERATIONS, JSON, *_ = CHOICES
+SIZES = [(40, 12), (60, 15), *(pytest.param(size, marks=pytest.mark.slow) for size in ((80, 24), (120, 40)))]
 #: A file in each folder.
 IN_FOLDER = {"hyperfine": "llama.cpp.json", "parquet": "samples.parquet"}
 needs_pyarrow = pytest.mark.skipif(bool(parquet.lacks_pyarrow()), reason="PyArrow is not installed (the extra parquet)")
@@ -136,7 +137,7 @@ def test_a_failed_write_leaves_no_file(
 # --- By one key ---
 
 
-@pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 40)])
+@pytest.mark.parametrize("size", SIZES[1:])
 async def test_the_whole_path_is_shown_and_copied(size: tuple[int, int], tmp_path: Path) -> None:
     folder = tmp_path / ("a-long-folder-name-" * 4)
     folder.mkdir()
@@ -154,7 +155,7 @@ async def test_the_whole_path_is_shown_and_copied(size: tuple[int, int], tmp_pat
 # --- The dialog ---
 
 
-@pytest.mark.parametrize("size", [(40, 12), (60, 15), (80, 24), (120, 40)])
+@pytest.mark.parametrize("size", SIZES)
 async def test_the_dialog_writes_what_it_shows(size: tuple[int, int], tmp_path: Path) -> None:
     async with monitor(tmp_path, size) as (app, pilot):
         await press(pilot, "E")
@@ -172,7 +173,7 @@ async def test_the_dialog_writes_what_it_shows(size: tuple[int, int], tmp_path: 
         assert app.clipboard == str(written)
 
 
-@pytest.mark.parametrize("size", [(40, 12), (60, 15), (80, 24)])
+@pytest.mark.parametrize("size", SIZES[:3])
 async def test_the_selected_format_is_seen_on_a_low_screen(size: tuple[int, int], tmp_path: Path) -> None:
     async with monitor(tmp_path, size) as (app, pilot):
         await press(pilot, "E")
@@ -233,31 +234,27 @@ async def test_a_file_is_replaced_only_after_a_second_enter(tmp_path: Path) -> N
         assert (tmp_path / "a.csv").read_text().startswith("backend,")
 
 
-@pytest.mark.parametrize(
-    ("field", "text", "words"),
-    [
-        ("folder", "/nowhere/at/all", "nosuchfolder:/nowhere/at/all"),
-        ("folder", "~nobody-of-this-name", "nosuchhomefolder"),
-        ("name", "", "enteranameforthefile"),
-        ("name", "..", "enteranameforthefile"),
-        ("name", "a/b", "cannotcontainaslash"),
-        ("name", "folder", "isafolder"),
-    ],
-)
 @pytest.mark.parametrize("size", [(60, 15), (80, 24)])
-async def test_the_dialog_stays_open_and_shows_the_error(
-    size: tuple[int, int], field: str, text: str, words: str, tmp_path: Path
-) -> None:
+async def test_the_dialog_stays_open_and_shows_the_error(size: tuple[int, int], tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     async with monitor(tmp_path, size) as (app, pilot):
-        await press(pilot, "E")
-        app.screen.query_one(f"#{field}", Input).value = text
-        await press(pilot, "enter")
-        assert isinstance(app.screen, ExportScreen)
-        assert words in flat(app)
-        assert app.screen.query_one(f"#{field}", Input).value == text
-        await press(pilot, "escape")
-        assert not isinstance(app.screen, ExportScreen)
+        for field, text, words in (
+            ("folder", "/nowhere/at/all", "nosuchfolder:/nowhere/at/all"),
+            ("folder", "~nobody-of-this-name", "nosuchhomefolder"),
+            ("name", "", "enteranameforthefile"),
+            ("name", "..", "enteranameforthefile"),
+            ("name", "a/b", "cannotcontainaslash"),
+            ("name", "folder", "isafolder"),
+        ):
+            await press(pilot, "E")
+            assert words not in flat(app)
+            app.screen.query_one(f"#{field}", Input).value = text
+            await press(pilot, "enter")
+            assert isinstance(app.screen, ExportScreen)
+            assert words in flat(app)
+            assert app.screen.query_one(f"#{field}", Input).value == text
+            await press(pilot, "escape")
+            assert not isinstance(app.screen, ExportScreen)
     assert os.listdir(tmp_path) == ["folder"]
 
 

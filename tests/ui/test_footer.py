@@ -14,6 +14,7 @@ from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
 
+SIZES = ((80, 24), (120, 40), (200, 50))
 PAUSED = RunChanged(run=RunState(phase="paused", finished=27, total=39, elapsed_s=42.0, eta_s=31.0))
 STARTING = RunChanged(run=RunState(phase="starting", total=39))
 DONE: list[AnyEvent] = [
@@ -22,26 +23,30 @@ DONE: list[AnyEvent] = [
 ]
 
 
-async def footer(size: tuple[int, int], done: int, events: list[AnyEvent], *keys: str) -> str:
+async def footers(done: int, events: list[AnyEvent], *keys: str) -> dict[int, str]:
+    """The last line of the screen by its width."""
     link = FakeLink(canned.hello(done=done), *events)
     app = make(link)
-    async with app.run_test(size=size, notifications=False) as pilot:
+    lines = {}
+    async with app.run_test(size=SIZES[0], notifications=False) as pilot:
         await settle(pilot, link)
         for key in keys:
             await pilot.press(key)
             await settle(pilot)
-        line = screen_text(app).split("\n")[-1]
-        # Each is where a click expects it.
-        for start, end, command in app.screen.query_one(Footer)._spots:
-            word = next(c for c in COMMANDS if c.id == command).word(app.view.situation(), size[0] < WIDE)
-            assert line[start:end].split(maxsplit=1)[1].strip() == word
-        return line
+        for size in SIZES:
+            await pilot.resize_terminal(*size)
+            await settle(pilot)
+            lines[size[0]] = line = screen_text(app).split("\n")[-1]
+            # Each is where a click expects it.
+            for start, end, command in app.screen.query_one(Footer)._spots:
+                word = next(c for c in COMMANDS if c.id == command).word(app.view.situation(), size[0] < WIDE)
+                assert line[start:end].split(maxsplit=1)[1].strip() == word
+    return lines
 
 
 CHARTS = ["c Chart", "m Metric", "x Hide"]
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
 @pytest.mark.parametrize(
     ("done", "events", "keys", "words", "where_wide"),
     [
@@ -59,17 +64,14 @@ CHARTS = ["c Chart", "m Metric", "x Hide"]
     ids=["starting", "running", "at rest", "hidden", "held", "paused", "done", "details", "verdict", "log"],
 )
 async def test_the_most_important_commands_have_room(
-    size: tuple[int, int], done: int, events: list[AnyEvent], keys: list[str], words: list[str], where_wide: list[str]
+    done: int, events: list[AnyEvent], keys: list[str], words: list[str], where_wide: list[str]
 ) -> None:
-    line = await footer(size, done, events, *keys)
-    if size[0] < WIDE:
-        shorter = {"enter Details": "enter Open", "v Verdict": "v Why", "l Server log": "l Log"}
-        words = [shorter.get(word, word) for word in words]
-    else:
-        words = [*words, *where_wide]
-    for each in [*words, "? Help", "q Quit"]:
-        assert f" {each}" in line
-    assert "…" not in line
+    shorter = {"enter Details": "enter Open", "v Verdict": "v Why", "l Server log": "l Log"}
+    for width, line in (await footers(done, events, *keys)).items():
+        here = [*words, *where_wide] if width >= WIDE else [shorter.get(word, word) for word in words]
+        for each in [*here, "? Help", "q Quit"]:
+            assert f" {each}" in line
+        assert "…" not in line
 
 
 @pytest.mark.parametrize("phase", ["connecting", "starting", "running", "paused", "done", "stopping", "gone"])

@@ -124,7 +124,9 @@ def test_the_log_is_bounded() -> None:
     assert log.count == MOST_ENTRIES + 5
 
 
-@pytest.mark.parametrize("size", [(30, 8), (40, 12), (80, 24), (120, 40)])
+@pytest.mark.parametrize(
+    "size", [(30, 8), (80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in ((40, 12), (120, 40)))]
+)
 async def test_the_log_follows_the_newest_until_scrolled_up(size: tuple[int, int]) -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)

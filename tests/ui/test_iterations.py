@@ -120,8 +120,15 @@ def test_sorted_rows_have_the_slowest_on_top_and_failures_last() -> None:
     assert listed(backend_view, sort=Sort("error")) == [4, 1, 2, 3]
 
 
-@pytest.mark.parametrize("typed", ["", "ok", "failed", "busy 100-"])
-@pytest.mark.parametrize("sort", [AS_PLANNED, Sort("latency"), Sort("rate"), Sort("phase", reverse=True)])
+@pytest.mark.parametrize(
+    ("typed", "sort"),
+    [
+        # In the fast tests each filter and each order.
+        pytest.param(typed, sort, marks=() if at == of else pytest.mark.slow)
+        for at, typed in enumerate(("", "ok", "failed", "busy 100-"))
+        for of, sort in enumerate((AS_PLANNED, Sort("latency"), Sort("phase", reverse=True), Sort("rate")))
+    ],
+)
 def test_iterations_that_come_later_are_where_all_at_once_puts_them(typed: str, sort: Sort) -> None:
     iterations = many(3 * CHUNK + 5)
     grown = backend([])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import msgspec
 import pytest
 
@@ -60,7 +62,6 @@ async def test_ticks_within_a_second_draw_no_chart_again() -> None:
     app.view.now = lambda: 0.0
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot, link)
-        app.main._charts._interval_s = 0.0
         charts = list(app.main.query(ChartView))
         course = ticks("llama.cpp", 2, 9.0)
         link.put(*course[:-1])
@@ -148,13 +149,19 @@ def test_any_metric_is_drawn_against_the_load(metric: str) -> None:
     assert ("objective" in text) == (metric == "tpot")
 
 
-@pytest.mark.parametrize("kind", ["load", "ttft", "pareto", "turn", "heat"])
-@pytest.mark.parametrize("name", SETS)
-def test_a_chart_of_a_load_has_exactly_its_size(name: str, kind: Kind) -> None:
+@functools.cache
+def view_in_a_turn(name: str) -> ViewState:
+    """The monitor's view of a set's run in a long turn. Do not change it."""
     view = view_with(SETS[name])
     for tick in ticks(level=1, seconds=90.0, each_s=0.5):
         view.run_view.apply(tick)
-    chart = chart_of(view, kind)
+    return view
+
+
+@pytest.mark.parametrize("kind", ["load", "ttft", "pareto", "turn", "heat"])
+@pytest.mark.parametrize("name", SETS)
+def test_a_chart_of_a_load_has_exactly_its_size(name: str, kind: Kind) -> None:
+    chart = chart_of(view_in_a_turn(name), kind)
     for width, height in ((16, 6), (16, 30), (24, 7), (40, 8), (59, 13), (79, 14), (119, 6), (199, 50)):
         lines = draw(chart, width, height)
         assert [width_of(line) for line in lines] == [width] * height, text_of(lines)

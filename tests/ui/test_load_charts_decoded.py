@@ -39,6 +39,7 @@ def levels_chart(name: str, kind: Kind, size: tuple[int, int]) -> tuple[LevelsCh
     return chart, Decoded(lines, chart.log), text_of(lines)
 
 
+@functools.cache
 def expected(of: LoadSet, kind: Kind, backend: int, streams: int) -> tuple[float, float | None, float | None]:
     """What a mark says, and the ends of its stroke: median with interval, or p50 and p95."""
     numbers = range(1, of.turns + 1)

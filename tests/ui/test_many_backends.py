@@ -25,7 +25,9 @@ def test_out_of_sight_counts_above_and_below() -> None:
     assert out_of_sight(12, 3, 8) == "+3 more above, +4 more below"
 
 
-@pytest.mark.parametrize("size", [(20, 5), (80, 10), (80, 24), (120, 40)])
+@pytest.mark.parametrize(
+    "size", [(20, 5), (80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in ((80, 10), (120, 40)))]
+)
 async def test_selected_backend_stays_in_sight(size: tuple[int, int]) -> None:
     plan = canned.plan(extra=26)
     link = FakeLink(canned.hello(plan, done=3))

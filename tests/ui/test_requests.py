@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -156,24 +157,32 @@ async def test_a_past_run_reads_the_requests_from_its_history() -> None:
         assert "Answer 1:" in screen_text(app) and not asked(link)
 
 
-@pytest.mark.parametrize("size", [(40, 12), (60, 16), (80, 24), (200, 50)])
-async def test_the_page_fits_every_size(size: tuple[int, int]) -> None:
+async def test_the_page_fits_every_size() -> None:
     link = LoadLink(canned_load.hello(6))
-    async with monitor(link, size, Slo(ttft_s=0.5, tpot_s=0.05)) as (app, pilot):
+    async with monitor(link, (40, 12), Slo(ttft_s=0.5, tpot_s=0.05)) as (app, pilot):
         await press(pilot, link, "enter", "enter", "end")
-        assert ">" in screen_text(app) and "56" in screen_text(app)
+        for size in ((40, 12), (60, 16), (80, 24), (200, 50)):
+            await pilot.resize_terminal(*size)
+            await settle(pilot, link)
+            assert ">" in screen_text(app) and "56" in screen_text(app)
 
 
 # --- Rows ---
 
 
+@functools.cache
+def newest_requests() -> TurnRequests:
+    """The requests of the newest turn. Do not change them."""
+    requests = TurnRequests(NEWEST, Slo(ttft_s=0.5))
+    for batch in LoadLink(canned_load.hello(6)).answer(requests.command):
+        requests.add(batch)
+    return requests
+
+
 @pytest.mark.parametrize("field", sorted(set(FIELDS.values())))
 @pytest.mark.parametrize("typed", ["", "window", ">1.7"])
 def test_rows_are_those_of_a_plain_sort(field: str, typed: str) -> None:
-    requests = TurnRequests(NEWEST, Slo(ttft_s=0.5))
-    link = LoadLink(canned_load.hello(6))
-    for batch in link.answer(requests.command):
-        requests.add(batch)
+    requests = newest_requests()
     rows = RequestRows(requests, request_filter(typed, requests.slo), field)
     for descending in (False, True):
         rows.descending = descending

@@ -9,6 +9,7 @@ import inspect
 import pkgutil
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from textual.driver import Driver
@@ -32,9 +33,18 @@ MEANT = {
 
 
 @functools.cache
+def classes(path: str) -> dict[str, ast.stmt]:
+    """The classes of a file, which is parsed once."""
+    return {node.name: node for node in ast.parse(Path(path).read_text("utf-8")).body if isinstance(node, ast.ClassDef)}
+
+
+@functools.cache
 def names(cls: type) -> set[str]:
     """What the body of this class defines, and what its methods set on their object."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    tree = classes(inspect.getsourcefile(cls) or "").get(cls.__qualname__)
+    if tree is None:
+        # A class in a function.
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     assert isinstance(tree, ast.ClassDef)
     names_of_class: set[str] = set()
     for node in tree.body:

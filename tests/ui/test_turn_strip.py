@@ -19,14 +19,13 @@ from tests.ui.load_sets import LoadSet, ticks, view_with
 from tests.ui.pilot import make, screen_text, settle
 
 
-@pytest.mark.parametrize("size", [(120, 40), (200, 50)])
+@pytest.mark.parametrize("size", [(120, 40), pytest.param((200, 50), marks=pytest.mark.slow)])
 async def test_a_turn_has_a_strip_below_the_charts_until_the_run_has_ended(size: tuple[int, int]) -> None:
     link = FakeLink(canned_load.hello(6))
     app = make(link, canned_load.plan())
     app.view.now = lambda: 0.0
     async with app.run_test(size=size) as pilot:
         await settle(pilot, link)
-        app.main._charts._interval_s = app.main._numbers._interval_s = 0.0
         chart = app.main.query_one("#bars", ChartView)
         whole, table_rows = chart.size.height, app.main.table.size.height
         assert not app.main.strip.display
@@ -52,15 +51,18 @@ async def test_a_turn_has_a_strip_below_the_charts_until_the_run_has_ended(size:
         assert not strip.display and chart.size.height == whole
 
 
-@pytest.mark.parametrize("size", [(80, 24), (100, 50), (120, 30)])
-async def test_a_smaller_terminal_keeps_its_charts(size: tuple[int, int]) -> None:
+async def test_a_smaller_terminal_keeps_its_charts() -> None:
     link = FakeLink(canned_load.hello(6))
     app = make(link, canned_load.plan())
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, link)
         link.put(*ticks("llama.cpp", 2, 9.0))
         await settle(pilot, link)
         assert not app.main.strip.display
+        for size, shown in (((200, 50), True), ((100, 50), False), ((120, 40), True), ((120, 30), False)):
+            await pilot.resize_terminal(*size)
+            await settle(pilot)
+            assert app.main.strip.display == shown
 
 
 @pytest.mark.parametrize("size", [(119, 5), (199, 8)])
