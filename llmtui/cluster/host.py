@@ -10,6 +10,7 @@ import contextlib
 import math
 import os
 import queue
+import selectors
 import subprocess
 import sys
 import threading
@@ -158,15 +159,21 @@ class Host:
             bufsize=0,
             start_new_session=True,
         )
+        assert self._child.stdin is not None
+        os.set_blocking(self._child.stdin.fileno(), False)
         threading.Thread(target=self._read, args=(self._child,), name="llmtui-reader", daemon=True).start()
 
     def _send(self, data: bytes) -> None:
         child, left = self._child, memoryview(data)
         if child is None or child.stdin is None:
             return
-        with contextlib.suppress(BrokenPipeError):  # it has ended, which its reader reports
-            while left:
-                left = left[child.stdin.write(left) or 0 :]
+        with contextlib.suppress(BrokenPipeError), selectors.DefaultSelector() as writable:
+            writable.register(child.stdin, selectors.EVENT_WRITE)
+            while left:  # a process that has ended is reported by its reader, and one that hangs may never read
+                if writable.select(_CHECK_S):
+                    left = left[child.stdin.write(left) or 0 :]
+                elif self._over():
+                    return
 
     def _read(self, child: subprocess.Popen[bytes]) -> None:
         """Keep what the process reports, until it ends. Runs in a thread of its own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import signal
 import threading
 import time
 from pathlib import Path
@@ -12,12 +13,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from llmtui.cluster import host as host_module
 from llmtui.cluster.clocks import MOST_DRIFT, Exchange, Offset, offset_of
 from llmtui.cluster.host import Host
 from llmtui.cluster.messages import Answer, Carry, End, Fetch, Kept, Sealed
 from llmtui.cluster.spool import Spool
 from llmtui.cluster.survey import Survey
 from llmtui.load.messages import FromWorker, SliceDone
+from llmtui.load.prompts import Template
 from tests.load.helpers import slice_for
 
 
@@ -96,6 +99,36 @@ def test_a_worker_whose_disk_is_full_says_so_and_takes_the_next_slice(
         host.command(End())
         thread.join(60)
     assert not thread.is_alive() and list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_hangs_and_reads_nothing_does_not_hold_its_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slice is larger than a pipe."""
+    monkeypatch.setattr(host_module, "EXIT_S", 0.1)
+    wanted = threading.Event()
+    wanted.set()
+    host = Host("one", wanted.is_set, str(tmp_path))
+    host._start()
+    child = host._child
+    assert child is not None
+    child.send_signal(signal.SIGSTOP)
+    of = slice_for("http://127.0.0.1:9", streams=1, requests=1)
+    sealed = Sealed(of=msgspec.structs.replace(of, template=Template(body=b"x" * 1_000_000)))
+    host.command(Carry(1, sealed))
+    thread = threading.Thread(target=host.run)
+    thread.start()
+    try:
+        until = time.monotonic() + 60
+        while not host._begun:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        wanted.clear()
+        thread.join(60)
+        assert not thread.is_alive() and child.poll() is not None
+    finally:
+        child.kill()
+        thread.join(60)
 
 
 def test_the_offset_of_a_clock_is_within_its_bound_whatever_the_line_does() -> None:
