@@ -19,7 +19,7 @@ import pytest
 
 from llmtui.cluster.crew import ClusterCrew
 from llmtui.load.messages import Slice, SliceDone
-from llmtui.model import Backend, Iteration, Workers
+from llmtui.model import Backend, Iteration, Note, Workers
 from llmtui.text import Redactor
 
 #: Skips what needs the extra.
@@ -174,8 +174,13 @@ class Watched:
 
     def __init__(self, cluster: Dask, redact: Redactor) -> None:
         self.notes: list[str] = []
+        #: What it says of other runs on this machine: another test may measure meanwhile.
+        self.others: list[str] = []
         self.samples: list[Iteration] = []
-        self.crew = ClusterCrew(Workers(scheduler=cluster.address), redact, lambda note: self.notes.append(note.text))
+        self.crew = ClusterCrew(Workers(scheduler=cluster.address), redact, self._keep)
+
+    def _keep(self, note: Note) -> None:
+        (self.others if note.text.startswith("another run measures") else self.notes).append(note.text)
 
     async def run(self, of: Slice, on_pulse: object = None) -> SliceDone:
         """Carry out a slice with all workers."""
