@@ -105,7 +105,7 @@ def _remarks(turn: Turn) -> list[str]:
     )
     remarks = [f"{count} {word}" for count, word in counts if count]
     if turn.error is not None:
-        remarks.append(f"failed: {sanitize(str(turn.error))}")
+        remarks.append(f"{'does not count' if turn.spoiled else 'failed'}: {sanitize(str(turn.error))}")
     elif turn.state != "whole":
         remarks.append("partial: stopped before its end, so it is not compared")
     if turn.undetermined:

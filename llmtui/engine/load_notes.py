@@ -64,7 +64,7 @@ class LoadNotes:
 
     def _all_had_turns(self) -> bool:
         """Whether every backend with work left has had a turn at each level."""
-        had = {(turn.backend, turn.level) for turn in self._run.turns}
+        had = {(turn.backend, turn.level) for turn in self._run.turns if not turn.spoiled}
         levels = [level.number for level in self._run.plan.levels]
         left = [backend_run.name for backend_run in self._run.backends if backend_run.queue]
         return all((name, level) in had for name in left for level in levels)

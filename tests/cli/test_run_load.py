@@ -93,6 +93,10 @@ def test_a_turn_is_one_line_with_its_level() -> None:
             {"failed": 2, "refused": 1, "timed_out": 3, "unfinished": 4},
             "2 failed  1 refused  3 timed out  4 unfinished",
         ),
+        (
+            {"state": "partial", "error": Failure(kind="stopped", message="a worker is lost")},
+            "does not count: a worker is lost",
+        ),
         ({"error": Failure(kind="server", message="no \x1b[2Jmore")}, "failed: no more"),
         ({"foreign_cpu": 1.5}, "busy: other programs used 1.5 cores"),
         ({"unsettled": True}, "no steady state"),

@@ -201,6 +201,8 @@ def _turn_words(turn: Turn, plan: Plan) -> _Words | None:
     which = "warm-up turn" if turn.phase == "warmup" else "turn"
     attempt = f" of attempt {turn.attempt}" if turn.attempt > 1 else ""
     text = f"{sanitize(turn.backend, 40)}: {which} {turn.round} at {plan.levels[turn.level - 1].title}{attempt}"
+    if turn.error is not None and turn.spoiled:
+        return f"{text} does not count: {_failure(turn.error)}", "warn"
     if turn.error is not None:
         return f"{text} failed: {_failure(turn.error)}", "bad"
     if turn.state != "whole":
