@@ -80,9 +80,9 @@ class Served:
 def serving(folder: Path, iterations: int, *more: str, prepare: Callable[[], None] | None = None) -> Iterator[Served]:
     """`llmtui serve` of a run of two truth servers, with further arguments. `prepare` is called in its process.
 
-    A run of `ENDLESS` iterations takes an hour and little of the processor.
+    A run of `ENDLESS` iterations takes hours and little of the processor.
     """
-    itl_ms = 30 if iterations == ENDLESS else 1
+    itl_ms = 150 if iterations == ENDLESS else 1
     server = f"['{sys.executable}', '-m', 'llmtui.accuracy.truth_server', '--port', '{{port}}', '--itl-ms', '{itl_ms}']"
     launch = f"launch = {server}\n"
     config = folder / "race.toml"
