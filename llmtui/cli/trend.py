@@ -13,8 +13,8 @@ from llmtui.cli.output import STDOUT, output_columns, report, write_output
 from llmtui.model.errors import UsageError
 from llmtui.runview.trend import changed_words, left_out_words, sentences, size_words
 from llmtui.stats.level_shifts import ALPHA, LevelShift
-from llmtui.stats.metrics import ALL_METRICS, MetricKey
-from llmtui.stats.run_series import RunPoint, RunSeries, series_of
+from llmtui.stats.metrics import ALL_METRICS, ENERGY, MetricKey
+from llmtui.stats.run_series import LEAST_SAMPLES, RunPoint, RunSeries, series_of
 from llmtui.store.run_filter import RunFilter
 from llmtui.store.series import FEW_SAMPLES, Found, backend_names, level_names, runs_of_series
 from llmtui.text import sanitize
@@ -83,9 +83,12 @@ def trend_text(series: RunSeries, width: int) -> str:
     of, points = ALL_METRICS[series.metric], series.points
     level = f" at {series.level}" if series.level else ""
     head = f"{sanitize(series.backend, 60)}{level}: {of.title}, the median of each run with its 95% interval"
-    lines = wrapped(f"{head}; {plural(len(points), 'run')} of one setup, the oldest first", width)
     if not points:
-        return "\n".join(lines) + "\n"
+        name = f"{sanitize(series.backend, 60)}{level}: "
+        none = f"no run has {LEAST_SAMPLES} samples of {of.title}"
+        power = "; what records it: llmtui explain power" if of is ENERGY else ""
+        return "\n".join(wrapped(f"{name}{none}{power}", width)) + "\n"
+    lines = wrapped(f"{head}; {plural(len(points), 'run')} of one setup, the oldest first", width)
     ends = [v for p in points for v in (p.median, p.low, p.high) if v is not None]
     scale = scale_of([p.median for p in points], of.unit)
     intervals = [f"{scale.text(p.low)} to {scale.text(p.high)}" if p.low is not None else DASH for p in points]

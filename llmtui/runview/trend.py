@@ -89,7 +89,9 @@ def sentences(series: RunSeries) -> list[str]:
         )
     disturbed = [point.run for point in points if point.disturbed]
     if disturbed:
-        texts.append(f"other programs were busy in {plural(len(disturbed), 'run')}: {', '.join(disturbed[:_NAMED])}")
+        named = [*disturbed[:_NAMED], *(["..."] if len(disturbed) > _NAMED else [])]
+        which = f": {', '.join(named)}" if len(disturbed) < len(points) else ""
+        texts.append(f"other programs were busy in {plural(len(disturbed), 'run')}{which}")
     if series.origin is not None:
         measured = f"measured by {series.origin.title}, not by llmtui"
         texts.append(f"{measured}; {unknown(series.origin)}: these may have changed from run to run")

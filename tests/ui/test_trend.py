@@ -131,7 +131,7 @@ async def test_a_past_run_has_the_key_and_its_series(tmp_path: Path, size: tuple
         await settle(pilot)
         assert "H Trend" in screen_text(app)
         shown = await press(app, pilot, "H")
-        assert "trend  a: latency, 12 runs" in shown and "backend 1 of 2" in shown
+        assert "trend  a: latency in s, 12 runs" in shown and "backend 1 of 2" in shown
         assert "the level shifts at run aaaa0007" in shown and SHIFT in shown and "●" in shown
         shown = await press(app, pilot, "down")
         assert "trend  b: latency" in shown and "no level shift shown" in shown and app.view.selected == "b"
@@ -159,7 +159,7 @@ async def test_the_key_of_metrics_also_has_energy_where_runs_recorded_it(tmp_pat
         await settle(pilot)
         shown = [await press(app, pilot, key) for key in ("H", "m", "m", "m", "m", "m")]
         # These runs have no ITL: then it is the metric that counts in them.
-        titles = [screen.partition("trend  a: ")[2].partition(",")[0] for screen in shown]
+        titles = [screen.partition("trend  a: ")[2].partition(",")[0].partition(" in ")[0] for screen in shown]
         assert titles == ["latency", "TTFT", "latency", "tokens/s", "energy per token", "latency"]
         assert "J/token" in shown[4] and "energy of card: runs with other meters" in shown[4]
         # What has no energy keeps the metric of the charts, and they never have it.
@@ -178,7 +178,7 @@ async def test_one_backend_of_fifty_with_names_of_any_kind(tmp_path: Path) -> No
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         shown = await press(app, pilot, "H")
-        assert "trend  backend 1: latency, 1 run" in shown and "backend 1 of 50: up, down" in shown
+        assert "trend  backend 1: latency in s, 1 run" in shown and "backend 1 of 50: up, down" in shown
         assert "1 run: a level shift needs 10 at least" in shown and "aaaa0002" in shown
         # Round to the last of the history, then to the ones before it.
         assert "trend  last: latency" in await press(app, pilot, "up")
@@ -255,7 +255,9 @@ async def test_a_quick_hand_reads_the_last_backend_and_leaving_stops_the_reading
         await pilot.press("down", "down", "up")
         go_on.set()
         await trend_read(app, pilot)
-        assert questions == ["llama.cpp", "mistral.rs"] and "trend  mistral.rs: latency, 24 runs" in screen_text(app)
+        assert questions == ["llama.cpp", "mistral.rs"] and "trend  mistral.rs: latency in s, 24 runs" in screen_text(
+            app
+        )
         go_on.clear()
         began.clear()
         await pilot.press("up")

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 
 from llmtui.stats.metrics import ALL_METRICS
-from llmtui.text.format import plural
+from llmtui.text.format import plural, unit_of
 from llmtui.ui.charts.trend import draw_trend
 from llmtui.ui.layout import CHART_LEAST_WIDTH, TALL_HEADER, TREND_TITLE_WIDTH, trend_chart_rows
 from llmtui.ui.screens.overlay import Overlay
@@ -47,7 +47,9 @@ class TrendTitle(Lines):
         shown = trends.current(self.view)
         if shown is not None and (series := shown.series) is not None:
             level = f" at {series.level}" if series.level else ""
-            left.append((f"{level}: {ALL_METRICS[series.metric].title}, {plural(len(series.points), 'run')}", ""))
+            metric = ALL_METRICS[series.metric]
+            titled = metric.titled(unit_of([point.median for point in series.points], metric.unit))
+            left.append((f"{level}: {titled}, {plural(len(series.points), 'run')}", ""))
             setup: Span = (" of one setup", "dim")
             if width_of([*left, setup, *right]) < width:
                 left.append(setup)
