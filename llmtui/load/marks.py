@@ -8,28 +8,30 @@ no marks.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import secrets
 import socket
 import sys
 from pathlib import Path
 
-_PREFIX = "llmtui-measures"
-_MARK = re.compile(rb"@%s/([0-9a-f]{8})/[0-9a-f]{8}$" % _PREFIX.encode(), re.MULTILINE)
+#: A word that is a part of all marks, for tests: their runs do not see those of others.
+VARIABLE = "LLMTUI_MARKS"
+_MARK = rb"@%s/([0-9a-f]{8})/[0-9a-f]{8}$"
 
 
 class Mark:
     """Says that a run, by its id, measures on this machine, while it is `set`."""
 
     def __init__(self, run: str) -> None:
-        self._name = f"\0{_PREFIX}/{run}/{secrets.token_hex(4)}"
+        self._name = f"\0{_prefix()}/{run}/{secrets.token_hex(4)}"
         self._socket: socket.socket | None = None
 
     def set(self, measures: bool) -> None:
         """Show the mark, or take it away."""
         if measures and self._socket is None and sys.platform == "linux":
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             with contextlib.suppress(OSError):  # then the run is not seen by others
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
                 self._socket.bind(self._name)
         elif not measures and self._socket is not None:
             self._socket.close()
@@ -42,4 +44,9 @@ def marked_runs(proc: Path = Path("/proc")) -> set[str]:
         text = (proc / "self/net/unix").read_bytes()
     except OSError:
         return set()
-    return {found[1].decode() for found in _MARK.finditer(text)}
+    mark = re.compile(_MARK % re.escape(_prefix().encode()), re.MULTILINE)
+    return {found[1].decode() for found in mark.finditer(text)}
+
+
+def _prefix() -> str:
+    return f"llmtui-measures{os.environ.get(VARIABLE, '')}"

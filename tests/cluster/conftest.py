@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from llmtui.load import marks
 from llmtui.servers.machine_identity import machine_identity
 from llmtui.store import accuracy_record
 from tests.cluster.helpers import KEY, KEYS, Dask
 from tests.cluster.records import OWN_ERROR_S, record
 
 
+@pytest.fixture(scope="package", autouse=True)
+def own_marks() -> Iterator[None]:
+    """The runs of these tests do not see other runs on this machine, such as those of other tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(marks.VARIABLE, f"-{secrets.token_hex(4)}")
+        yield
+
+
 @pytest.fixture(scope="package")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
+def shared(own_marks: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
     """A cluster that nothing runs in yet. At the end none of its processes is left."""
     cluster = Dask(tmp_path_factory.mktemp("cluster"))
     try:

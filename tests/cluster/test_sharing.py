@@ -14,7 +14,7 @@ from llmtui.cluster import task
 from llmtui.cluster.host import Host
 from llmtui.cluster.messages import Answer, Greet, decode_answer, encode
 from llmtui.cluster.sharing import disturbed, together
-from llmtui.load.marks import Mark, marked_runs
+from llmtui.load.marks import VARIABLE, Mark, marked_runs
 from tests.cluster.helpers import Dask, dask, needs_dask, watched
 from tests.load.helpers import slice_for, truth
 
@@ -54,7 +54,7 @@ def test_another_run_is_named_with_the_workers_that_it_disturbs() -> None:
 
 
 @needs_marks
-def test_a_mark_is_seen_until_it_is_taken_away(tmp_path: Path) -> None:
+def test_a_mark_is_seen_until_it_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = secrets.token_hex(4)
     mark, again = Mark(run), Mark(run)
     mark.set(False)
@@ -66,6 +66,7 @@ def test_a_mark_is_seen_until_it_is_taken_away(tmp_path: Path) -> None:
     assert run in marked_runs()
     again.set(False)
     assert run not in marked_runs()
+    monkeypatch.delenv(VARIABLE)
     lines = b"0: 2 0 0 2 1 7 @llmtui-measures/%s\n" * 3 % (b"abcdef01/00000001", b"../../etc/x", b"abcdef02/00000001 x")
     (tmp_path / "self/net").mkdir(parents=True)
     (tmp_path / "self/net/unix").write_bytes(b"Num Path\n" + lines)
