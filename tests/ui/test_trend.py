@@ -239,7 +239,7 @@ async def test_a_quick_hand_reads_the_last_backend_and_leaving_stops_the_reading
     def slow(asked: Asked, stopped: Callable[[], bool]) -> Shown:
         questions.append(asked.backend)
         began.set()
-        while not go_on.wait(0.01):
+        while not go_on.wait(0.1):
             if stopped():
                 ended.set()
                 break
