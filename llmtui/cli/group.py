@@ -42,8 +42,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 }
 
 
-#: Options that remove something if they are empty.
-_MAY_BE_EMPTY = {"show": ("label", "note")}
+#: Options that mean something without text: to remove what is there, and to measure at no rate.
+_MAY_BE_EMPTY = {"show": ("label", "note"), "accuracy": ("rates",)}
 
 
 class InterruptibleCommand(click.Command):

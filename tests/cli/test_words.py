@@ -187,13 +187,14 @@ def test_no_command_is_listed_as_the_name_of_another() -> None:
     assert LIKE.keys() <= cli.commands.keys()
 
 
-#: The options of each command that take a value. An empty label or note of `show` removes the one that is there.
+#: The options of each command that take a value. An empty label or note of `show` removes the one that is there, and
+#: an empty list of rates is one of none.
 OPTIONS = {
     name: [
         option.opts[0]
         for option in command.params
         if isinstance(option, click.Option) and not (option.is_flag or option.count)
-        if (name, option.name) not in {("show", "label"), ("show", "note")}
+        if (name, option.name) not in {("show", "label"), ("show", "note"), ("accuracy", "rates")}
     ]
     for name, command in cli.commands.items()
 }
