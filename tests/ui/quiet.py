@@ -58,7 +58,7 @@ async def until_quiet(min_sleep: float = 0.0, max_sleep: float = 1.0, *, now: bo
                 # It waits for something that the test does next.
                 return
             await asyncio.sleep(0.002)
-        elif not now and due < began + max(FRAME_S, min_sleep):
+        elif not now and due < max(loop.time() + FRAME_S, began + min_sleep):
             await asyncio.sleep(max(0.0, due - loop.time()))
             rounds = 0
         else:
