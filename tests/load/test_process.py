@@ -49,7 +49,7 @@ async def test_a_slice_during_which_the_worker_was_stopped_is_not_whole() -> Non
                 asyncio.get_running_loop().call_later(0.5, os.kill, process.pid, signal.SIGCONT)
 
         stopped: list[int] = []
-        _, done = await run_slice(slice_for(url, streams=1, duration_s=1.0), stop_once, process)
+        _, done = await run_slice(slice_for(url, streams=1, duration_s=1.0), stop_once, process, stalls=True)
     assert stopped
     assert done.error is not None and done.error.kind == "stopped"
     assert done.error.message.startswith("llmtui itself was stopped for 0.")
