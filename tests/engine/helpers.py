@@ -129,8 +129,12 @@ def load_of(*backends: Backend, concurrency: list[int], requests: int = 6, **con
 
 
 def jobs_of(run: Followed, backend: str = "") -> list[tuple[str, int, int, str]]:
-    """Phase, round, level and state of the turns that ended, of one backend or of all."""
+    """Phase, round, level and state of the turns that ended, of one backend or of all.
+
+    Without those during which a busy machine stopped the worker for a moment: they are taken again.
+    """
     turns = [event.turn for event in run.events if isinstance(event, TurnDone)]
+    turns = [t for t in turns if t.error is None or not t.error.message.startswith("llmtui itself was stopped for ")]
     return [(t.phase, t.round, t.level, t.state) for t in turns if backend in ("", t.backend)]
 
 
