@@ -58,6 +58,9 @@ def test_hyperfine_as_a_notebook_reads_it(tmp_path: Path) -> None:
         assert result[name] == pytest.approx(of(result["times"]))
     assert result["stddev"] == pytest.approx(statistics.stdev(result["times"]))
     assert result["user"] is None and result["system"] is None
+    # A notebook that removes what it does not draw has bars of what is left: a further field would be one of them.
+    drawn, removed = ["mean", "median", "min", "max"], ["command", "stddev", "user", "system", "times", "exit_codes"]
+    assert sorted(result) == sorted(drawn + removed)
     # What such a notebook draws: bars of seconds for each file, and a point for each time.
     files = [json.loads(path.read_text()) for path in sorted((tmp_path / "out").iterdir())]
     heights = [[file["results"][0][name] for file in files] for name in ("mean", "median", "min", "max")]
