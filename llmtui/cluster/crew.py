@@ -91,7 +91,7 @@ class ClusterCrew(Crew):
         try:
             done = await self.run_with(members, of, receive, on_pulse)
             if done.error is None:
-                with contextlib.suppress(LineError):  # the turn is done all the same
+                with contextlib.suppress(LineError):  # the turn is complete without it
                     await asyncio.gather(*(member.survey.check_clock() for member in members))
         finally:
             by_worker = figures.of(members, of)

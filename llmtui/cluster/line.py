@@ -221,7 +221,7 @@ def _variable(name: str) -> str:
 
 
 def _unreached(error: BaseException) -> str:
-    """Return why there is no connection to a scheduler, from the error and what caused it."""
+    """Explain why a connection to a scheduler failed, from the error and its causes."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
         chain.append(cause)

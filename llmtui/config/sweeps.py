@@ -34,7 +34,7 @@ class Sweep(Struct, frozen=True, forbid_unknown_fields=True):
     """One table of a grid, or all of them together: the values of each setting that is varied.
 
     `args` are words that go into a backend's `launch` or `env`, where these have {args}, else at the end of `launch`.
-    `secrets` is no key of the file: the values of environment variables in it that may be keys.
+    `secrets` is not read from the file: it has the values of environment variables in it that may be keys.
     """
 
     max_tokens: list[int] = []
@@ -68,7 +68,7 @@ def check_sweep_names(table: Mapping[str, Any], root: Place) -> None:
 def expanded(sweeps: Any, root: Place, env: dict[str, str]) -> Any:
     """Return the tables as they are in the file with `${NAME}` expanded, as in a [[backend]]. Raises ConfigError.
 
-    What is no list of tables stays, so that it is refused as what it is.
+    Anything that is not a list of tables is returned unchanged, and refused later.
     """
 
     def of(index: int, entry: dict[str, Any]) -> dict[str, Any]:

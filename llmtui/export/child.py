@@ -83,7 +83,7 @@ def main() -> None:
     # Temporary files are removed.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
     to_parent = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no message
+    os.dup2(2, 1)  # what a library prints must not mix with the messages
     try:
         try:
             _make(pickle.load(sys.stdin.buffer), to_parent)

@@ -143,7 +143,7 @@ def _syntax_words(data: bytes, message: str, *, in_line: bool = False) -> str:
     column = len(before) - (before.rfind(b"\n") + 1) + 1
     at = f"column {column}" if in_line else f"line {line}, column {column}"
     word = _NO_NUMBER.match(data, int(place[1]))
-    return f"{at}: {word[0].decode()} is no number in JSON" if word else f"{at}: is not JSON"
+    return f"{at}: {word[0].decode()} is not valid in JSON" if word else f"{at}: is not JSON"
 
 
 def duration_s(path: Path, field: str, value: float | None, scale: float = 1.0) -> float | None:

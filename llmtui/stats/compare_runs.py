@@ -153,7 +153,7 @@ def across(
     if not one_run:
         compared = [o.comparison for o in outcomes if o.comparison is not None]
         told, relative = all(c.basis != "apart" for c in compared), any(o.others for o in outcomes)
-        # Without a ratio there is no difference that a change of the machine may explain.
+        # Without a ratio, there is nothing for a change of the machine to explain.
         if compared:
             differences.append(_difference(turns_difference(a, b, told=told, relative=relative)))
     for pair, outcome in zip(checked, outcomes, strict=True):

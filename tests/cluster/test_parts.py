@@ -42,7 +42,7 @@ def test_a_spool_keeps_what_is_not_acknowledged_in_a_file_that_leaves_nothing_be
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch, after_bytes: int) -> None:
-    """The disk takes so many bytes of a spool."""
+    """Limit how many bytes of a spool the disk accepts."""
     write = os.pwrite
 
     def refuse(descriptor: int, data: memoryview, offset: int) -> int:

@@ -34,7 +34,7 @@ class On(NamedTuple):
 
 def test_workers_on_one_machine_are_named_and_too_many_are_a_warning() -> None:
     assert together([On("a", "1"), On("b", "2"), On("c", ""), On("d", "")]) == [], (
-        "a machine that is unknown is no other"
+        "workers on unknown machines are not taken to share one"
     )
     [note, warning] = together([On("a:1", "1"), On("b:1", "2", 1), On("a:2", "1"), On("b:2", "2", 1)])
     assert (note.text, note.level) == ("2 workers (a:1, a:2) are on one machine and share its 4 cores", "info")

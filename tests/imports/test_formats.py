@@ -167,7 +167,7 @@ def test_refused_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             runs(path)
     for data, message in (
         (json.dumps(files.hyperfine(("a", [1.0]))).encode("utf-16"), "is UTF-16, as PowerShell writes it"),
-        (b'{"results": [{"command": "a", "times": [1.0, NaN]}]}', "line 1, column 46: NaN is no number in JSON"),
+        (b'{"results": [{"command": "a", "times": [1.0, NaN]}]}', "line 1, column 46: NaN is not valid in JSON"),
         (b'{"results": [{"command": "a", "times": [1e999]}]}', "a number is too large"),
     ):
         path.write_bytes(data)

@@ -20,7 +20,7 @@ from llmtui.store.open import open_store
 from llmtui.store.whole_run import write_whole_runs
 from tests.imports import files
 
-#: What no float can hold, what is out of any range, and what is no number.
+#: Values that no float can hold, that are out of any range, and that are not numbers.
 HOSTILE = [10**400, 2**64, 1e300, -1, True, "</script>\x1b[31m\n", None, [], {}]
 
 

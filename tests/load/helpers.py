@@ -128,7 +128,7 @@ async def run_slice(
 ) -> tuple[list[Iteration], SliceDone]:
     """Carry out a slice in a worker: this, the one that stands, or a new one. Return its samples by their numbers.
 
-    That a busy machine has stopped the worker for a moment is no error, unless a test is about `stalls`.
+    A short stop of the worker by a busy machine is not an error, unless a test is about `stalls`.
     """
     samples: list[Iteration] = []
     async with contextlib.AsyncExitStack() as stack:

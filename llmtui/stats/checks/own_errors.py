@@ -21,7 +21,7 @@ _BY_TTFT: tuple[MetricKey, ...] = ("ttft", "latency")
 
 
 def own_error(race: Race) -> Iterator[Check]:
-    """own-error: a shown difference is no larger than twice llmtui's own error."""
+    """own-error: a shown difference is at most twice llmtui's own error."""
     unknown = []
     for pair, median, metrics in _shown(race):
         metric, which = METRICS[pair.metric], "llmtui's own error on this machine is up to"

@@ -67,13 +67,13 @@ def workers_differ(race: Race) -> Iterator[Check]:
     if race.at is None:
         return
     workers = {e.name: {turn.round: turn.workers for turn in e.evidence.turns} for e in race.sampled}
-    rounds = sorted(set.intersection(*(set(of) for of in workers.values()))) if len(workers) > 1 else []
-    unequal = [number for number in rounds if len({of[number] for of in workers.values()}) > 1]
+    rounds = sorted(set.intersection(*(set(by_round) for by_round in workers.values()))) if len(workers) > 1 else []
+    unequal = [number for number in rounds if len({by_round[number] for by_round in workers.values()}) > 1]
     if not unequal:
         return
     sides = grouped(race.sampled, lambda a, b: all(workers[a.name][n] == workers[b.name][n] for n in unequal))
     void = len(unequal) >= _VOID_ROUNDS and len(unequal) > _VOID_SHARE * len(rounds)
-    first = {name: of[unequal[0]] for name, of in workers.items()}
+    first = {name: by_round[unequal[0]] for name, by_round in workers.items()}
     yield Check(
         code="workers-differ",
         level="void" if void else "warning",

@@ -61,7 +61,7 @@ def export(app: MonitorApp) -> None:
 
 
 async def _export_long(app: MonitorApp, choice: Choice, path: Path) -> None:
-    """The same for a large run, while the screen goes on. If the monitor ends meanwhile, there is no file."""
+    """The same for a large run, while the screen goes on. If the monitor ends first, it leaves no file."""
     from llmtui.ui.actions import export_files
     from llmtui.ui.actions.export_process import Long
 
